@@ -1,0 +1,3 @@
+//! kube-apiserver: the Kubernetes API over HTTPS, backed by etcd.
+
+fn main() {}

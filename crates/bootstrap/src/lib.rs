@@ -1,0 +1,1 @@
+//! bootstrap: init, join, reset and token of a cluster.

@@ -1,0 +1,3 @@
+//! bootstrap: init, join, reset and token of a cluster.
+
+fn main() {}

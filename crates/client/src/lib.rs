@@ -1,0 +1,1 @@
+//! Kubernetes client: connection set-up, shared informers, work queue, events, leader election.

@@ -1,0 +1,1 @@
+//! What every daemon shares: flags, configuration, TLS serving, health, metrics, logs, signals.

@@ -1,0 +1,3 @@
+//! kube-controller-manager: the built-in controllers.
+
+fn main() {}

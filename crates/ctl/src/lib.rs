@@ -1,0 +1,1 @@
+//! ctl: the command line.

@@ -1,0 +1,3 @@
+//! ctl: the command line.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! kubelet: runs the pods of one node through CRI.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pod network: CNI configuration and routes between nodes.

@@ -1,0 +1,3 @@
+//! Pod network: CNI configuration and routes between nodes.
+
+fn main() {}

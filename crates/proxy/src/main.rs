@@ -1,0 +1,3 @@
+//! kube-proxy: programs Services into the kernel.
+
+fn main() {}

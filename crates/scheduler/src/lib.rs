@@ -1,0 +1,1 @@
+//! kube-scheduler: assigns pods to nodes.

@@ -1,0 +1,3 @@
+//! kube-scheduler: assigns pods to nodes.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The apiserver's storage: etcd, one watch, per-resource caches, indexed watchers.
