@@ -1,0 +1,152 @@
+//! Admission: what may change or refuse a request between decoding and storage.
+//!
+//! A [`Plugin`] sees a [`Request`] twice: first to change its object, then, after defaulting and validation, to refuse
+//! it. The [`Chain`] runs the plugins in upstream's order; every mutation is finished before the first validation.
+//!
+//! Plugins know neither HTTP nor storage: they read other objects through a [`Reader`].
+
+pub mod plugins;
+
+use std::sync::Arc;
+
+use access::UserInfo;
+use api_types::resource::ResourceInfo;
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object, or a create-only subresource (binding, eviction, token).
+    Create,
+    /// A full update or a patch of an existing object or of one of its subresources.
+    Update,
+    /// A deletion; [`Request::old_object`] is the object to be deleted and [`Request::object`] is `None`.
+    Delete,
+    /// A stream to the object: exec, attach, portforward, proxy.
+    Connect,
+}
+
+/// One request on its way through admission.
+pub struct Request<'a> {
+    /// What is being done.
+    pub operation: Operation,
+    /// The resource that the request names.
+    pub resource: &'a Arc<ResourceInfo>,
+    /// The subresource, or "" for the object itself.
+    pub subresource: &'a str,
+    /// The namespace in the request's path, "" for cluster-scoped resources.
+    pub namespace: &'a str,
+    /// The object's name; empty at creation with a generateName that is not resolved yet.
+    pub name: &'a str,
+    /// Who asks.
+    pub user: &'a UserInfo,
+    /// Whether the request must have no lasting effect.
+    pub dry_run: bool,
+    /// The request's CreateOptions, UpdateOptions, PatchOptions or DeleteOptions as JSON.
+    pub options: &'a Value,
+    /// The object as it would be stored, without `kind` and `apiVersion`; plugins change it in `mutate`.
+    pub object: Option<Value>,
+    /// The stored object, for updates and deletions.
+    pub old_object: Option<&'a Value>,
+    /// Texts for the response's Warning headers.
+    pub warnings: Vec<String>,
+}
+
+impl Request<'_> {
+    /// Whether the request is about `resource` in `group`, with no subresource.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.subresource.is_empty() && self.is_any(group, resource)
+    }
+
+    /// Whether the request is about `resource` in `group` or one of its subresources.
+    pub fn is_any(&self, group: &str, resource: &str) -> bool {
+        self.resource.group == group && self.resource.plural == resource
+    }
+}
+
+/// One admission plug-in, named as upstream names it.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Upstream's name, as in `--enable-admission-plugins`.
+    fn name(&self) -> &'static str;
+
+    /// Whether the plug-in wants to see requests of this kind at all.
+    fn handles(&self, operation: Operation) -> bool;
+
+    /// Changes `request.object`, or refuses the request.
+    ///
+    /// # Errors
+    /// The refusal that the client will read.
+    async fn mutate(&self, _request: &mut Request<'_>, _reader: &dyn Reader) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Refuses the request, or lets it pass.
+    ///
+    /// # Errors
+    /// The refusal that the client will read.
+    async fn validate(&self, _request: &Request<'_>, _reader: &dyn Reader) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Objects as the server's cache holds them, for plugins and authorizers.
+///
+/// Bytes are canonical JSON without `kind` and `apiVersion`.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// One object from the cache, or `None`. `namespace` is "" for cluster-scoped resources.
+    fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Bytes>;
+
+    /// One object, at least as fresh as every write that was acknowledged before the call.
+    ///
+    /// # Errors
+    /// Storage cannot be reached.
+    async fn fresh(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Result<Option<Bytes>, Error>;
+
+    /// All objects of a resource in a namespace ("" for all namespaces) from the cache.
+    fn cached_list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Bytes>;
+}
+
+/// The enabled plugins, in the order in which they run.
+#[derive(Clone, Default)]
+pub struct Chain {
+    plugins: Vec<Arc<dyn Plugin>>,
+}
+
+impl Chain {
+    /// A chain that runs `plugins` in the order given.
+    pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Self {
+        Chain { plugins }
+    }
+
+    /// Lets every interested plug-in change the object.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn mutate(&self, request: &mut Request<'_>, reader: &dyn Reader) -> Result<(), Error> {
+        for plugin in &self.plugins {
+            if plugin.handles(request.operation) {
+                plugin.mutate(request, reader).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every interested plug-in whether the request may pass.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn validate(&self, request: &Request<'_>, reader: &dyn Reader) -> Result<(), Error> {
+        for plugin in &self.plugins {
+            if plugin.handles(request.operation) {
+                plugin.validate(request, reader).await?;
+            }
+        }
+        Ok(())
+    }
+}
