@@ -1,0 +1,1 @@
+//! Scalars whose JSON text is not their protobuf form.

@@ -1,0 +1,1 @@
+//! Go type names, as decoder messages print them.

@@ -1,0 +1,1 @@
+//! Scalars whose text Go rewrites.
