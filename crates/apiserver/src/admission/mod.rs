@@ -99,17 +99,25 @@ pub trait Plugin: Send + Sync {
 /// Bytes are canonical JSON without `kind` and `apiVersion`.
 #[async_trait]
 pub trait Reader: Send + Sync {
-    /// One object from the cache, or `None`. `namespace` is "" for cluster-scoped resources.
-    fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Bytes>;
-
-    /// One object, at least as fresh as every write that was acknowledged before the call.
+    /// One object, or `None`; `namespace` is "" for cluster-scoped resources. With `fresh` the answer is at least as
+    /// new as every write acknowledged before the call; without, it is what the cache holds, which costs nothing.
     ///
     /// # Errors
     /// Storage cannot be reached.
-    async fn fresh(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Result<Option<Bytes>, Error>;
+    async fn get(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        fresh: bool,
+    ) -> Result<Option<Bytes>, Error>;
 
-    /// All objects of a resource in a namespace ("" for all namespaces) from the cache.
-    fn cached_list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Bytes>;
+    /// All objects of a resource in a namespace ("" for all namespaces), as the cache holds them.
+    ///
+    /// # Errors
+    /// Storage cannot be reached.
+    async fn list(&self, group: &str, resource: &str, namespace: &str) -> Result<Vec<Bytes>, Error>;
 }
 
 /// The enabled plugins, in the order in which they run.
