@@ -6,7 +6,7 @@
 mod decode;
 mod encode;
 mod envelope;
-mod scalar;
+pub(crate) mod scalar;
 mod wire;
 
 pub use decode::decode;
@@ -27,8 +27,8 @@ pub enum CodecError {
         /// What the schema names.
         expected: &'static str,
     },
-    /// The bytes end inside a value.
-    #[error("protobuf message ends inside {0}")]
+    /// The bytes end inside a value, which is named for debugging; clients know Go's words for it.
+    #[error("unexpected EOF")]
     Truncated(&'static str),
     /// A number, length or tag that protobuf does not allow.
     #[error("malformed protobuf: {0}")]

@@ -8,6 +8,10 @@ pub(super) const VARINT: u8 = 0;
 pub(super) const FIXED64: u8 = 1;
 /// Wire type of length-delimited values.
 pub(super) const LENGTH: u8 = 2;
+/// Wire type that begins a group.
+const START_GROUP: u8 = 3;
+/// Wire type that ends a group.
+const END_GROUP: u8 = 4;
 /// Wire type of 32-bit values.
 pub(super) const FIXED32: u8 = 5;
 
@@ -138,8 +142,28 @@ impl<'a> Reader<'a> {
         self.take(4)?.try_into().map_err(|_| CodecError::Truncated("a 32-bit value"))
     }
 
-    /// Passes over a field that nobody knows.
+    /// Passes over a field that nobody knows; groups (wire types 3 and 4) with everything inside.
     pub(super) fn skip(&mut self, wire_type: u8) -> Result<(), CodecError> {
+        let mut depth = 0usize;
+        let mut wire_type = wire_type;
+        loop {
+            match wire_type {
+                START_GROUP => depth += 1,
+                END_GROUP => {
+                    depth = depth
+                        .checked_sub(1)
+                        .ok_or(CodecError::Malformed("end of a group that never began"))?
+                }
+                other => self.skip_plain(other)?,
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            wire_type = self.tag()?.ok_or(CodecError::Truncated("a group"))?.1;
+        }
+    }
+
+    fn skip_plain(&mut self, wire_type: u8) -> Result<(), CodecError> {
         match wire_type {
             VARINT => self.varint().map(|_| ()),
             FIXED64 => self.take(8).map(|_| ()),

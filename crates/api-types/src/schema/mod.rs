@@ -6,6 +6,7 @@
 //! pointer for a node that a CRD made.
 
 mod custom;
+pub(crate) mod emit;
 mod table;
 
 use std::borrow::Cow;
@@ -177,6 +178,8 @@ pub struct Struct {
     pub fields: Vec<Field>,
     /// Indexes into `fields`, sorted by JSON name.
     by_name: Vec<u16>,
+    /// Indexes of the fields that Go prints although nobody set them.
+    always: Vec<u16>,
     /// Protobuf fields in ascending number.
     pub wire: Vec<WireField>,
     /// Unknown fields are kept (`x-kubernetes-preserve-unknown-fields`).
@@ -319,7 +322,9 @@ impl Struct {
     pub fn new(fields: Vec<Field>, wire: Vec<WireField>) -> Self {
         let mut by_name: Vec<u16> = (0..fields.len() as u16).collect();
         by_name.sort_by(|a, b| fields[*a as usize].name.cmp(&fields[*b as usize].name));
-        Self { fields, by_name, wire, preserve_unknown: false, embedded_resource: false }
+        let always =
+            (0..fields.len() as u16).filter(|i| emit::always_printed(&fields[usize::from(*i)])).collect();
+        Self { fields, by_name, always, wire, preserve_unknown: false, embedded_resource: false }
     }
 
     /// The field of a JSON name. Binary search, no allocation.
