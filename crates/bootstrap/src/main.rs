@@ -1,3 +1,16 @@
 //! bootstrap: init, join, reset and token of a cluster.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match bootstrap::cli::Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nbootstrap: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
