@@ -1,0 +1,1 @@
+//! Tests over the whole project; see the folders beside this file.
