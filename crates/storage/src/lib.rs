@@ -14,16 +14,30 @@
 //! The crate refuses to know types: what a Pod is, how protobuf is decoded, what a selector's syntax is, how an object is
 //! validated. It is told where a resource lies and which fields are selectable ([`ResourceConfig`]).
 
+mod cache;
+mod codec;
+mod compact;
 mod config;
 mod error;
+mod etcd;
 mod event;
+mod feed;
 mod intern;
+mod lease;
+mod list;
+mod load;
+pub mod metrics;
 mod object;
 mod options;
+mod progress;
 mod query;
 mod resource;
+mod shared;
 mod store;
+mod token;
 mod watch;
+mod watchers;
+mod write;
 
 pub use config::{Decode, Field, ResourceConfig, Transformer};
 pub use error::{Error, Result};

@@ -1,71 +1,115 @@
-//! One resource of the store, as the registry sees it.
+//! One resource of the store, as the registry sees it: reads. Writes are in `write`, lists in `list`.
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::config::ResourceConfig;
 use crate::error::{Error, Result};
+use crate::event::EventKind;
 use crate::object::Object;
-use crate::query::{Freshness, ListQuery, Page, WatchQuery};
-use crate::watch::Watch;
+use crate::query::{Freshness, WatchFrom, WatchQuery};
+use crate::shared::{Phase, Resource, Shared};
+use crate::store::Lifetime;
+use crate::watch::{Replay, Watch};
 
 /// A handle to one resource; clones are cheap and equal.
 #[derive(Clone)]
 pub struct ResourceStore {
-    config: Arc<ResourceConfig>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) resource: Arc<Resource>,
+    _lifetime: Arc<Lifetime>,
 }
 
 impl ResourceStore {
+    pub(crate) fn new(shared: Arc<Shared>, resource: Arc<Resource>, lifetime: Arc<Lifetime>) -> Self {
+        Self { shared, resource, _lifetime: lifetime }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Arc<ResourceConfig> {
-        &self.config
+        &self.resource.config
     }
 
     /// Returns once the cache is loaded. Reads wait for that by themselves; this is for `/readyz` and start-up.
     pub async fn ready(&self) -> Result<()> {
-        Err(nothing())
-    }
-
-    /// One object from the cache; `namespace` is empty for cluster-scoped resources.
-    pub async fn get(&self, _namespace: &str, _name: &str, _fresh: Freshness) -> Result<Option<Arc<Object>>> {
-        Err(nothing())
-    }
-
-    /// One page of objects in key order.
-    pub async fn list(&self, _query: &ListQuery) -> Result<Page> {
-        Err(nothing())
-    }
-
-    /// A stream of events.
-    pub async fn watch(&self, _query: WatchQuery) -> Result<Watch> {
-        Err(nothing())
-    }
-
-    /// Stores a new object. `kind`, `apiVersion` and `metadata.resourceVersion` of the value are ignored. Fails with
-    /// [`Error::AlreadyExists`].
-    pub async fn create(&self, _namespace: &str, _name: &str, _value: &Value) -> Result<Arc<Object>> {
-        Err(nothing())
-    }
-
-    /// Replaces `current` by compare-and-swap. Fails with [`Error::Conflict`] holding what is stored now, or
-    /// [`Error::NotFound`]. A value equal to the current one is not written: the same object comes back.
-    pub async fn update(&self, _current: &Arc<Object>, _value: &Value) -> Result<Arc<Object>> {
-        Err(nothing())
-    }
-
-    /// Deletes `current` if it is still the stored version; returns the revision of the deletion. Fails as
-    /// [`ResourceStore::update`] does.
-    pub async fn delete(&self, _current: &Arc<Object>) -> Result<i64> {
-        Err(nothing())
+        self.resource.ready(&self.shared.options).await
     }
 
     /// How many objects the cache holds.
     pub fn count(&self) -> usize {
-        0
+        self.resource.state.read().cache.objects().len()
+    }
+
+    /// One object from the cache; `namespace` is empty for cluster-scoped resources.
+    pub async fn get(&self, namespace: &str, name: &str, freshness: Freshness) -> Result<Option<Arc<Object>>> {
+        self.fresh(freshness).await?;
+        let key = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
+        Ok(self.resource.state.read().cache.get(&key))
+    }
+
+    /// A stream of events. Fails with [`Error::Expired`] when it should begin before what memory holds.
+    pub async fn watch(&self, query: WatchQuery) -> Result<Watch> {
+        match query.from {
+            WatchFrom::After(_) => self.ready().await?,
+            WatchFrom::State { freshness, .. } => self.fresh(freshness).await?,
+            WatchFrom::Now => self.fresh(Freshness::Latest).await?,
+        }
+        let config = &self.resource.config;
+        let selection = query.selection;
+        let mut state = self.resource.state.write();
+        if *self.resource.phase.borrow() == Phase::Removed {
+            return Err(self.resource.removed());
+        }
+        let cache = &mut state.cache;
+        let present = self.shared.progress.reached().max(cache.changed_at());
+        let (after, replay) = match query.from {
+            WatchFrom::After(revision) => {
+                let changes = cache.changes_after(revision).map_err(|oldest| Error::too_old(revision, oldest))?;
+                (revision, Replay::changes(changes))
+            }
+            WatchFrom::State { end_bookmark, .. } => {
+                let candidates = cache.candidates(&selection);
+                (present, Replay::state(candidates, selection.clone(), end_bookmark.then_some(present)))
+            }
+            WatchFrom::Now => (present, Replay::default()),
+        };
+        let indexed = |slot: usize| config.fields.get(slot).is_some_and(|field| field.indexed);
+        let capacity = self.shared.options.watch_queue;
+        let (id, bucket, queue) = cache.watchers.add(selection.clone(), after, capacity, config.namespaced, indexed);
+        drop(state);
+        let bookmarks = query.bookmarks.then_some(self.shared.options.bookmark_interval);
+        let registration = Registration { shared: self.shared.clone(), resource: self.resource.clone(), id, bucket };
+        Ok(Watch::new(registration, queue, replay, selection, after, bookmarks))
+    }
+
+    /// Returns once the cache is as fresh as asked for.
+    pub(crate) async fn fresh(&self, freshness: Freshness) -> Result<()> {
+        self.ready().await?;
+        match freshness {
+            Freshness::Any => Ok(()),
+            Freshness::AtLeast(revision) if self.resource.state.read().cache.changed_at() >= revision => Ok(()),
+            Freshness::AtLeast(revision) => self.shared.reach(revision).await,
+            Freshness::Latest => self.shared.catch_up().await,
+        }
     }
 }
 
-fn nothing() -> Error {
-    Error::Unavailable { attempted: "starting", source: None }
+/// A watcher's place in the index; given up when the stream is dropped.
+pub(crate) struct Registration {
+    pub shared: Arc<Shared>,
+    pub resource: Arc<Resource>,
+    id: u64,
+    bucket: crate::watchers::Bucket,
 }
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.resource.state.write().cache.watchers.remove(self.id, &self.bucket);
+    }
+}
+
+/// The kind of the events that show the present state.
+pub(crate) const INITIAL: EventKind = EventKind::Added;
