@@ -150,7 +150,11 @@ impl Cache {
 
     /// What differs from a later state, in the order of revisions: how to catch up after history was lost.
     /// Deletions, whose revision nobody knows any more, come at `revision`, that of the later state.
-    pub fn catch_up(&self, later: Vec<Arc<Object>>, revision: i64) -> Vec<(Box<str>, Option<Arc<Object>>, i64)> {
+    pub fn catch_up(
+        &self,
+        later: Vec<Arc<Object>>,
+        revision: i64,
+    ) -> Vec<(Box<str>, Option<Arc<Object>>, i64)> {
         let later: Objects = later.into_iter().map(ByKey).collect();
         let mut changes = Vec::new();
         for ByKey(new) in &later {
@@ -161,7 +165,11 @@ impl Cache {
             if old.is_some_and(|old| old.uid != new.uid) {
                 // Deleted and made anew in the gap. The deletion came before the revision of the new object, and
                 // after what watchers have seen.
-                changes.push((new.key.clone(), None, (new.revision - 1).max(self.changed_at + 1).min(new.revision)));
+                changes.push((
+                    new.key.clone(),
+                    None,
+                    (new.revision - 1).max(self.changed_at + 1).min(new.revision),
+                ));
             }
             changes.push((new.key.clone(), Some(new.clone()), new.revision));
         }
@@ -206,7 +214,11 @@ fn unindex(values: &mut HashMap<Symbol, Objects>, object: &Object, slot: usize) 
 }
 
 /// The part of the objects that a selection's exact requirements leave, from a start key on.
-pub(crate) fn scan<'a>(objects: &'a Objects, selection: &Selection, start: &str) -> impl Iterator<Item = &'a Arc<Object>> {
+pub(crate) fn scan<'a>(
+    objects: &'a Objects,
+    selection: &Selection,
+    start: &str,
+) -> impl Iterator<Item = &'a Arc<Object>> {
     let (low, high) = match &selection.namespace {
         None => (String::new(), None),
         // The slash is followed by '0', so this ends the namespace's keys.

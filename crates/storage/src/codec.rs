@@ -29,10 +29,7 @@ impl Key {
         let valid = !name.is_empty() && namespaced != namespace.is_empty() && !namespace.contains('/');
         valid.then(|| match namespace {
             "" => Self { text: name.into(), name_at: 0 },
-            _ => Self {
-                text: format!("{namespace}/{name}").into(),
-                name_at: position(namespace.len() + 1),
-            },
+            _ => Self { text: format!("{namespace}/{name}").into(), name_at: position(namespace.len() + 1) },
         })
     }
 
@@ -60,7 +57,13 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Encodes a value for storage.
-    pub fn new(config: &Arc<ResourceConfig>, interner: &Interner, key: Key, etcd_key: &str, value: &Value) -> Result<Self, String> {
+    pub fn new(
+        config: &Arc<ResourceConfig>,
+        interner: &Interner,
+        key: Key,
+        etcd_key: &str,
+        value: &Value,
+    ) -> Result<Self, String> {
         let members = value.as_object().ok_or("it is not a JSON object")?;
         let empty = Map::new();
         let metadata = match members.get("metadata") {
@@ -140,15 +143,21 @@ pub(crate) fn decode(
     };
     if plain.first() == Some(&b'{') {
         let members = members_of(plain)?;
-        if scalar(&members, "kind") == Some(&config.kind) && scalar(&members, "apiVersion") == Some(&config.api_version) {
+        if scalar(&members, "kind") == Some(&config.kind)
+            && scalar(&members, "apiVersion") == Some(&config.api_version)
+        {
             return splice_members(config, interner, key, &members, revision);
         }
     }
     let decode = config.decode.as_ref().ok_or_else(|| {
-        format!("it is neither JSON nor of kind {} in {}, and the resource has no decoder", config.kind, config.api_version)
+        format!(
+            "it is neither JSON nor of kind {} in {}, and the resource has no decoder",
+            config.kind, config.api_version
+        )
     })?;
     let value = decode(plain)?;
-    let plain_config = if config.transformer.is_some() { without_transformer(config) } else { config.clone() };
+    let plain_config =
+        if config.transformer.is_some() { without_transformer(config) } else { config.clone() };
     let mut object = Prepared::new(&plain_config, interner, key, etcd_key, &value)?.build(revision);
     object.config = config.clone();
     Ok(object)
@@ -199,7 +208,10 @@ impl Splice {
 }
 
 /// Serialises the members but kind and version in key order, noting where the revision goes.
-fn write_tail(members: &Map<String, Value>, metadata: &Map<String, Value>) -> serde_json::Result<(Vec<u8>, Splice)> {
+fn write_tail(
+    members: &Map<String, Value>,
+    metadata: &Map<String, Value>,
+) -> serde_json::Result<(Vec<u8>, Splice)> {
     let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
     names.retain(|name| !matches!(*name, "kind" | "apiVersion" | "metadata"));
     names.push("metadata");
@@ -215,7 +227,8 @@ fn write_tail(members: &Map<String, Value>, metadata: &Map<String, Value>) -> se
             serde_json::to_writer(&mut tail, &members[*name])?;
             continue;
         }
-        let mut inner: Vec<(&str, &Value)> = metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let mut inner: Vec<(&str, &Value)> =
+            metadata.iter().map(|(name, value)| (name.as_str(), value)).collect();
         inner.sort_unstable_by_key(|(name, _)| *name);
         splice = write_metadata(&mut tail, &inner, |tail, value| serde_json::to_writer(tail, value))?;
     }
@@ -262,8 +275,12 @@ fn labels_of(interner: &Interner, metadata: &Map<String, Value>) -> Box<[(Symbol
     sorted_labels(interner, labels)
 }
 
-fn sorted_labels<'a>(interner: &Interner, labels: impl Iterator<Item = (&'a str, &'a str)>) -> Box<[(Symbol, Symbol)]> {
-    let mut labels: Box<[_]> = labels.map(|(key, value)| (interner.intern(key), interner.intern(value))).collect();
+fn sorted_labels<'a>(
+    interner: &Interner,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Box<[(Symbol, Symbol)]> {
+    let mut labels: Box<[_]> =
+        labels.map(|(key, value)| (interner.intern(key), interner.intern(value))).collect();
     labels.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     labels
 }
@@ -347,7 +364,11 @@ fn labels_in(interner: &Interner, metadata: &Members<'_>) -> Result<Box<[(Symbol
 /// A path still to be walked: the field's slot, the rank of the path within the field, and what is left of it.
 type Wanted<'a> = (usize, usize, &'a [String]);
 
-fn fields_in(config: &ResourceConfig, interner: &Interner, members: &Members<'_>) -> Result<Box<[Symbol]>, String> {
+fn fields_in(
+    config: &ResourceConfig,
+    interner: &Interner,
+    members: &Members<'_>,
+) -> Result<Box<[Symbol]>, String> {
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
     for (slot, field) in config.fields.iter().enumerate() {
         wanted.extend(field.paths.iter().enumerate().map(|(rank, path)| (slot, rank, &path[..])));
@@ -361,7 +382,11 @@ fn fields_in(config: &ResourceConfig, interner: &Interner, members: &Members<'_>
 }
 
 /// Follows all paths at once, so that each nested object is split once.
-fn walk(members: &Members<'_>, wanted: &[Wanted<'_>], found: &mut [Option<(usize, String)>]) -> Result<(), String> {
+fn walk(
+    members: &Members<'_>,
+    wanted: &[Wanted<'_>],
+    found: &mut [Option<(usize, String)>],
+) -> Result<(), String> {
     for (name, raw) in members {
         let mut deeper: Vec<Wanted<'_>> = Vec::new();
         for (slot, rank, path) in wanted {

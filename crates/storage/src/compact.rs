@@ -25,14 +25,17 @@ pub(crate) async fn run(etcd: Etcd, interval: Duration) {
         tokio::time::sleep(interval).await;
         match step(&etcd, turn).await {
             Ok(next) => turn = next,
-            Err(error) => tracing::warn!(%error, "cannot compact the history of etcd; trying again after the interval"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot compact the history of etcd; trying again after the interval")
+            }
         }
     }
 }
 
 /// One turn: returns what to know in the next.
 pub(crate) async fn step(etcd: &Etcd, turn: Turn) -> Result<Turn> {
-    let (won, version, _, revision) = etcd.swap_version(COMPACT_KEY, turn.version, &turn.revision.to_string()).await?;
+    let (won, version, _, revision) =
+        etcd.swap_version(COMPACT_KEY, turn.version, &turn.revision.to_string()).await?;
     if !won {
         return Ok(Turn { version, revision });
     }

@@ -120,12 +120,7 @@ pub struct Field {
 impl Field {
     /// A string field whose label is its dotted path.
     pub fn new(label: &str) -> Self {
-        Self {
-            label: label.to_owned(),
-            paths: vec![split(label)],
-            default: String::new(),
-            indexed: false,
-        }
+        Self { label: label.to_owned(), paths: vec![split(label)], default: String::new(), indexed: false }
     }
 
     /// Takes the value from a dotted path other than the label, or from one more when called again.

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
-    Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, KeyValue, KvClient, LeaseClient,
-    MaintenanceClient, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchClient,
+    Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, KeyValue, KvClient,
+    LeaseClient, MaintenanceClient, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchClient,
 };
 use tonic::Code;
 
@@ -87,7 +87,8 @@ impl Etcd {
 
     /// The present revision, linearizable: every write acknowledged before the call is at or below it.
     pub async fn revision(&self) -> Result<i64> {
-        let call = Call { operation: "get", group: "", resource: "", attempted: "reading its current revision" };
+        let call =
+            Call { operation: "get", group: "", resource: "", attempted: "reading its current revision" };
         let response = self
             .retrying(call, || {
                 let mut kv = self.kv.clone();
@@ -103,13 +104,24 @@ impl Etcd {
         let call = Call { operation: "get", group: "", resource: "", attempted: "checking its health" };
         let mut kv = self.kv.clone();
         let read = kv.get(NO_KEY, Some(GetOptions::new().with_count_only()));
-        let read = async { tokio::time::timeout(PROBE_TIMEOUT, self.timed(call, read)).await.unwrap_or(Err(Failure::Deadline)) };
+        let read = async {
+            tokio::time::timeout(PROBE_TIMEOUT, self.timed(call, read))
+                .await
+                .unwrap_or(Err(Failure::Deadline))
+        };
         let response = read.await.map_err(|failure| failure.into_error(call))?;
         Ok(response.header().map_or(0, |header| header.revision()))
     }
 
     /// One page of a key range: `[from, end)` at a revision (zero: the newest, linearizable).
-    pub async fn range(&self, call: Call<'_>, from: &[u8], end: &[u8], limit: i64, revision: i64) -> Result<Range, RangeError> {
+    pub async fn range(
+        &self,
+        call: Call<'_>,
+        from: &[u8],
+        end: &[u8],
+        limit: i64,
+        revision: i64,
+    ) -> Result<Range, RangeError> {
         let outcome = self
             .retrying(call, || {
                 let mut kv = self.kv.clone();
@@ -124,13 +136,22 @@ impl Etcd {
                 count: response.count(),
                 kvs: response.take_kvs(),
             }),
-            Err(Failure::Etcd(error)) if code_of(&error) == Some(Code::OutOfRange) => Err(RangeError::Compacted),
+            Err(Failure::Etcd(error)) if code_of(&error) == Some(Code::OutOfRange) => {
+                Err(RangeError::Compacted)
+            }
             Err(failure) => Err(RangeError::Other(failure.into_error(call))),
         }
     }
 
     /// Writes a value if the key's newest version is `expected` (zero: absent).
-    pub async fn put(&self, call: Call<'_>, key: &str, value: &[u8], expected: i64, lease: i64) -> Result<Swap> {
+    pub async fn put(
+        &self,
+        call: Call<'_>,
+        key: &str,
+        value: &[u8],
+        expected: i64,
+        lease: i64,
+    ) -> Result<Swap> {
         let put = TxnOp::put(key, value, (lease != 0).then(|| PutOptions::new().with_lease(lease)));
         self.swap(call, key, expected, put, value.len()).await
     }
@@ -163,7 +184,8 @@ impl Etcd {
 
     /// Writes a key unconditionally; returns the revision.
     pub async fn put_marker(&self, key: &str) -> Result<i64> {
-        let call = Call { operation: "update", group: "", resource: "", attempted: "writing the progress marker" };
+        let call =
+            Call { operation: "update", group: "", resource: "", attempted: "writing the progress marker" };
         let txn = Txn::new().and_then([TxnOp::put(key, "", None)]);
         let response = self.writing(call, txn).await.map_err(|failure| failure.into_error(call))?;
         Ok(response.header().map_or(0, |header| header.revision()))
@@ -171,8 +193,14 @@ impl Etcd {
 
     /// One transaction of the compaction protocol: if the key's version is `version`, sets it to `value`. Returns
     /// whether that happened, the version and value there otherwise, and the revision of etcd.
-    pub async fn swap_version(&self, key: &str, version: i64, value: &str) -> Result<(bool, i64, String, i64)> {
-        let call = Call { operation: "update", group: "", resource: "", attempted: "agreeing on a compaction" };
+    pub async fn swap_version(
+        &self,
+        key: &str,
+        version: i64,
+        value: &str,
+    ) -> Result<(bool, i64, String, i64)> {
+        let call =
+            Call { operation: "update", group: "", resource: "", attempted: "agreeing on a compaction" };
         let txn = Txn::new()
             .when([Compare::version(key, CompareOp::Equal, version)])
             .and_then([TxnOp::put(key, value, None)])
@@ -191,7 +219,8 @@ impl Etcd {
 
     /// Drops the history up to a revision. That someone else did so already is success.
     pub async fn compact(&self, revision: i64) -> Result<()> {
-        let call = Call { operation: "compact", group: "", resource: "", attempted: "compacting its history" };
+        let call =
+            Call { operation: "compact", group: "", resource: "", attempted: "compacting its history" };
         let mut kv = self.kv.clone();
         match self.timed(call, kv.compact(revision, None)).await {
             Ok(_) => Ok(()),
@@ -204,7 +233,8 @@ impl Etcd {
     pub async fn grant(&self, seconds: i64) -> Result<i64> {
         let call = Call { operation: "grant", group: "", resource: "", attempted: "granting a lease" };
         let mut lease = self.lease.clone();
-        let response = self.timed(call, lease.grant(seconds, None)).await.map_err(|failure| failure.into_error(call))?;
+        let response =
+            self.timed(call, lease.grant(seconds, None)).await.map_err(|failure| failure.into_error(call))?;
         Ok(response.id())
     }
 
@@ -228,7 +258,8 @@ impl Etcd {
     pub async fn size_bytes(&self) -> Result<i64> {
         let call = Call { operation: "status", group: "", resource: "", attempted: "asking for its status" };
         let mut maintenance = self.maintenance.clone();
-        let status = self.timed(call, maintenance.status()).await.map_err(|failure| failure.into_error(call))?;
+        let status =
+            self.timed(call, maintenance.status()).await.map_err(|failure| failure.into_error(call))?;
         Ok(status.db_size())
     }
 
@@ -266,7 +297,11 @@ impl Etcd {
         }
     }
 
-    async fn timed<T>(&self, call: Call<'_>, request: impl Future<Output = Result<T, etcd_client::Error>>) -> Result<T, Failure> {
+    async fn timed<T>(
+        &self,
+        call: Call<'_>,
+        request: impl Future<Output = Result<T, etcd_client::Error>>,
+    ) -> Result<T, Failure> {
         let started = Instant::now();
         let outcome = match tokio::time::timeout(self.timeout, request).await {
             Ok(Ok(response)) => Ok(response),
@@ -280,7 +315,9 @@ impl Etcd {
     async fn write_error(&self, call: Call<'_>, key: &str, size: usize, error: etcd_client::Error) -> Error {
         match code_of(&error) {
             Some(Code::InvalidArgument) => Error::TooLarge { key: key.to_owned() },
-            Some(Code::ResourceExhausted) if size > REQUEST_BYTES_DEFAULT => Error::TooLarge { key: key.to_owned() },
+            Some(Code::ResourceExhausted) if size > REQUEST_BYTES_DEFAULT => {
+                Error::TooLarge { key: key.to_owned() }
+            }
             Some(Code::ResourceExhausted) if self.alarmed().await => Error::NoSpace(Box::new(error)),
             _ => Failure::Etcd(error).into_error(call),
         }
@@ -326,7 +363,10 @@ fn code_of(error: &etcd_client::Error) -> Option<Code> {
 fn transient(error: &etcd_client::Error) -> bool {
     match error {
         etcd_client::Error::GRpcStatus(status) => {
-            matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal)
+            matches!(
+                status.code(),
+                Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal
+            )
         }
         etcd_client::Error::TransportError(_) | etcd_client::Error::IoError(_) => true,
         _ => false,
@@ -372,7 +412,8 @@ async fn connect_options(options: &Options) -> Result<ConnectOptions> {
         let reason = "is needed to verify servers named with https://".to_owned();
         return Err(Error::Options { option: "--etcd-cafile", reason });
     };
-    let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read("--etcd-cafile", ca_file).await?));
+    let mut tls =
+        TlsOptions::new().ca_certificate(Certificate::from_pem(read("--etcd-cafile", ca_file).await?));
     match (&options.cert_file, &options.key_file) {
         (Some(cert), Some(key)) => {
             let (cert, key) = (read("--etcd-certfile", cert).await?, read("--etcd-keyfile", key).await?);
@@ -389,9 +430,10 @@ async fn connect_options(options: &Options) -> Result<ConnectOptions> {
 }
 
 async fn read(option: &'static str, path: &std::path::Path) -> Result<Vec<u8>> {
-    tokio::fs::read(path)
-        .await
-        .map_err(|error| Error::Options { option, reason: format!("cannot read {}: {error}", path.display()) })
+    tokio::fs::read(path).await.map_err(|error| Error::Options {
+        option,
+        reason: format!("cannot read {}: {error}", path.display()),
+    })
 }
 
 /// A key that is never written; reading it costs etcd nothing but the agreement on the revision.

@@ -43,12 +43,7 @@ pub struct Event {
 
 impl Event {
     pub(crate) fn new(kind: EventKind, object: Arc<Object>) -> Arc<Self> {
-        Arc::new(Self {
-            kind,
-            object,
-            frame: OnceLock::new(),
-            encodings: Slots::default(),
-        })
+        Arc::new(Self { kind, object, frame: OnceLock::new(), encodings: Slots::default() })
     }
 
     /// The revision of the event: the `metadata.resourceVersion` of its object.

@@ -19,11 +19,19 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         match watch(&shared).await {
             Ok(Lost::History) => recover(&shared).await,
             Ok(Lost::Stream(reason)) => {
-                tracing::warn!(reason, revision = shared.progress.reached(), "the etcd watch ended; resuming it");
+                tracing::warn!(
+                    reason,
+                    revision = shared.progress.reached(),
+                    "the etcd watch ended; resuming it"
+                );
             }
             Err(error) => {
                 let reason = crate::error::chain(&error);
-                tracing::warn!(reason, revision = shared.progress.reached(), "the etcd watch failed; resuming it");
+                tracing::warn!(
+                    reason,
+                    revision = shared.progress.reached(),
+                    "the etcd watch failed; resuming it"
+                );
             }
         }
         if started.elapsed() > RETRY_LAST {
@@ -55,7 +63,8 @@ async fn watch(shared: &Arc<Shared>) -> Result<Lost, etcd_client::Error> {
         .with_range(load::prefix_end(&prefix))
         .with_start_revision(shared.progress.reached() + 1)
         .with_progress_notify();
-    let (mut requests, mut responses) = shared.etcd.watch_client().watch(prefix, Some(options)).await?.split();
+    let (mut requests, mut responses) =
+        shared.etcd.watch_client().watch(prefix, Some(options)).await?.split();
     loop {
         tokio::select! {
             response = responses.message() => {
@@ -80,7 +89,9 @@ async fn watch(shared: &Arc<Shared>) -> Result<Lost, etcd_client::Error> {
 
 /// Applies one response.
 fn take(shared: &Shared, response: &WatchResponse, progress_is_reliable: bool) {
-    let Some(last) = response.events().iter().filter_map(Event::kv).map(etcd_client::KeyValue::mod_revision).max() else {
+    let Some(last) =
+        response.events().iter().filter_map(Event::kv).map(etcd_client::KeyValue::mod_revision).max()
+    else {
         let revision = response.header().map_or(0, |header| header.revision());
         if progress_is_reliable && !response.created() {
             shared.progress.advance(revision);
@@ -106,7 +117,9 @@ fn by_resource(shared: &Shared, events: &[Event]) -> Vec<(Arc<Resource>, Vec<Arr
                 Some(prepared) => Some(prepared.object(kv.mod_revision())),
                 None => resource
                     .decode(&shared.interner, kv)
-                    .inspect_err(|error| tracing::error!(%error, "left out a stored object that cannot be read"))
+                    .inspect_err(
+                        |error| tracing::error!(%error, "left out a stored object that cannot be read"),
+                    )
                     .ok(),
             },
         };
@@ -136,6 +149,10 @@ impl Nudger {
         let (shared, marking, reliable) = (shared.clone(), self.marking.clone(), self.reliable);
         tokio::spawn(async move {
             if !reliable {
+                // A write is dear; most often the event was only late.
+                tokio::time::sleep(MARKER_PATIENCE).await;
+            }
+            if !reliable && shared.progress.behind() {
                 let marker = format!("{}/{MARKER}", shared.options.prefix.trim_end_matches('/'));
                 if let Err(error) = shared.etcd.put_marker(&marker).await {
                     tracing::debug!(%error, "cannot write the progress marker");
@@ -222,6 +239,7 @@ async fn try_recover(shared: &Shared) -> Result<(), RangeError> {
 
 /// Below the prefix of the store, so that its event comes on the watch. No resource lies there.
 const MARKER: &str = "coxswain.io/progress";
+const MARKER_PATIENCE: Duration = Duration::from_millis(20);
 const NUDGE_AGAIN: Duration = Duration::from_millis(20);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LAST: Duration = Duration::from_secs(1);

@@ -16,7 +16,8 @@ impl ResourceStore {
     /// One page of objects in key order.
     pub async fn list(&self, query: &ListQuery) -> Result<Page> {
         let token = query.continue_token.as_deref().map(Token::decode).transpose()?;
-        let start = token.as_ref().map_or(String::new(), |token| with_namespace(&query.selection, &token.start));
+        let start =
+            token.as_ref().map_or(String::new(), |token| with_namespace(&query.selection, &token.start));
         let at = match &token {
             Some(token) if token.revision > 0 => ListAt::Exact(token.revision),
             Some(_) => ListAt::Fresh(Freshness::Latest),
@@ -60,7 +61,10 @@ impl ResourceStore {
         let selection = &query.selection;
         if let Some(key) = exact_key(selection, self.resource.config.namespaced) {
             let found = objects.get(key.as_str()).map(|found| found.0.clone());
-            let items = found.into_iter().filter(|object| *object.key >= *start && selection.matches(object)).collect();
+            let items = found
+                .into_iter()
+                .filter(|object| *object.key >= *start && selection.matches(object))
+                .collect();
             return Page { items, revision, continue_token: None, remaining: None };
         }
         let limit = if query.limit == 0 { usize::MAX } else { query.limit };
@@ -91,7 +95,12 @@ impl ResourceStore {
         }
     }
 
-    async fn list_from_etcd(&self, query: &ListQuery, start: &str, revision: i64) -> Result<Page, RangeError> {
+    async fn list_from_etcd(
+        &self,
+        query: &ListQuery,
+        start: &str,
+        revision: i64,
+    ) -> Result<Page, RangeError> {
         let selection = &query.selection;
         let call = self.resource.call("list", "listing a past revision");
         let scope = match &selection.namespace {

@@ -31,7 +31,11 @@ pub(crate) async fn run(shared: Arc<Shared>, resource: Arc<Resource>) {
 }
 
 /// All objects of a resource at one revision; zero means the newest, which is returned.
-pub(crate) async fn range(shared: &Shared, resource: &Resource, revision: i64) -> Result<(Vec<Arc<Object>>, i64), RangeError> {
+pub(crate) async fn range(
+    shared: &Shared,
+    resource: &Resource,
+    revision: i64,
+) -> Result<(Vec<Arc<Object>>, i64), RangeError> {
     let call = resource.call("list", "loading a resource");
     let end = prefix_end(&resource.prefix);
     let mut from = resource.prefix.clone().into_bytes();

@@ -40,20 +40,51 @@ pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(|| {
     let request = &["operation", "group", "resource"];
     Metrics {
         request_seconds: valid(HistogramVec::new(
-            HistogramOpts::new("etcd_request_duration_seconds", "Etcd request latency by operation and resource.").buckets(vec![
-                0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0,
-                30.0, 45.0, 60.0,
+            HistogramOpts::new(
+                "etcd_request_duration_seconds",
+                "Etcd request latency by operation and resource.",
+            )
+            .buckets(vec![
+                0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0,
+                10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
             ]),
             request,
         )),
         requests: counter("etcd_requests_total", "Etcd requests by operation and resource.", request),
-        request_errors: counter("etcd_request_errors_total", "Failed etcd requests by operation and resource.", request),
-        decode_errors: counter("apiserver_storage_decode_errors_total", "Stored objects that could not be decoded.", resource),
-        objects: valid(IntGaugeVec::new(Opts::new("apiserver_resource_objects", "Stored objects by resource."), resource)),
-        events_received: counter("apiserver_storage_events_received_total", "Events received from etcd.", resource),
-        events_dispatched: counter("apiserver_watch_cache_events_dispatched_total", "Events handed to watchers.", resource),
-        terminated_watchers: counter("apiserver_terminated_watchers_total", "Watchers ended because they lagged.", resource),
-        initializations: counter("apiserver_watch_cache_initializations_total", "Loads of a cache from etcd.", resource),
+        request_errors: counter(
+            "etcd_request_errors_total",
+            "Failed etcd requests by operation and resource.",
+            request,
+        ),
+        decode_errors: counter(
+            "apiserver_storage_decode_errors_total",
+            "Stored objects that could not be decoded.",
+            resource,
+        ),
+        objects: valid(IntGaugeVec::new(
+            Opts::new("apiserver_resource_objects", "Stored objects by resource."),
+            resource,
+        )),
+        events_received: counter(
+            "apiserver_storage_events_received_total",
+            "Events received from etcd.",
+            resource,
+        ),
+        events_dispatched: counter(
+            "apiserver_watch_cache_events_dispatched_total",
+            "Events handed to watchers.",
+            resource,
+        ),
+        terminated_watchers: counter(
+            "apiserver_terminated_watchers_total",
+            "Watchers ended because they lagged.",
+            resource,
+        ),
+        initializations: counter(
+            "apiserver_watch_cache_initializations_total",
+            "Loads of a cache from etcd.",
+            resource,
+        ),
     }
 });
 

@@ -44,7 +44,12 @@ impl ResourceStore {
     }
 
     /// One object from the cache; `namespace` is empty for cluster-scoped resources.
-    pub async fn get(&self, namespace: &str, name: &str, freshness: Freshness) -> Result<Option<Arc<Object>>> {
+    pub async fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+        freshness: Freshness,
+    ) -> Result<Option<Arc<Object>>> {
         self.fresh(freshness).await?;
         let key = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
         Ok(self.resource.state.read().cache.get(&key))
@@ -67,7 +72,8 @@ impl ResourceStore {
         let present = self.shared.progress.reached().max(cache.changed_at());
         let (after, replay) = match query.from {
             WatchFrom::After(revision) => {
-                let changes = cache.changes_after(revision).map_err(|oldest| Error::too_old(revision, oldest))?;
+                let changes =
+                    cache.changes_after(revision).map_err(|oldest| Error::too_old(revision, oldest))?;
                 (revision, Replay::changes(changes))
             }
             WatchFrom::State { end_bookmark, .. } => {
@@ -78,10 +84,12 @@ impl ResourceStore {
         };
         let indexed = |slot: usize| config.fields.get(slot).is_some_and(|field| field.indexed);
         let capacity = self.shared.options.watch_queue;
-        let (id, bucket, queue) = cache.watchers.add(selection.clone(), after, capacity, config.namespaced, indexed);
+        let (id, bucket, queue) =
+            cache.watchers.add(selection.clone(), after, capacity, config.namespaced, indexed);
         drop(state);
         let bookmarks = query.bookmarks.then_some(self.shared.options.bookmark_interval);
-        let registration = Registration { shared: self.shared.clone(), resource: self.resource.clone(), id, bucket };
+        let registration =
+            Registration { shared: self.shared.clone(), resource: self.resource.clone(), id, bucket };
         Ok(Watch::new(registration, queue, replay, selection, after, bookmarks))
     }
 
@@ -90,7 +98,9 @@ impl ResourceStore {
         self.ready().await?;
         match freshness {
             Freshness::Any => Ok(()),
-            Freshness::AtLeast(revision) if self.resource.state.read().cache.changed_at() >= revision => Ok(()),
+            Freshness::AtLeast(revision) if self.resource.state.read().cache.changed_at() >= revision => {
+                Ok(())
+            }
             Freshness::AtLeast(revision) => self.shared.reach(revision).await,
             Freshness::Latest => self.shared.catch_up().await,
         }

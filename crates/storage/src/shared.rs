@@ -42,7 +42,8 @@ impl Shared {
     pub fn resource_of(&self, key: &str) -> Option<Arc<Resource>> {
         let resources = self.resources.read();
         let below = (Bound::Unbounded, Bound::Included(key));
-        let found = resources.range::<str, _>(below).rev().find(|(prefix, _)| key.starts_with(prefix.as_str()));
+        let found =
+            resources.range::<str, _>(below).rev().find(|(prefix, _)| key.starts_with(prefix.as_str()));
         found.map(|(_, resource)| resource.clone())
     }
 
@@ -98,10 +99,15 @@ pub(crate) struct Arrival {
 
 impl Resource {
     pub fn new(config: ResourceConfig, prefix: String, options: &Options) -> Self {
-        let indexed = config.fields.iter().enumerate().filter(|(_, field)| field.indexed).map(|(slot, _)| slot);
+        let indexed =
+            config.fields.iter().enumerate().filter(|(_, field)| field.indexed).map(|(slot, _)| slot);
         let limits = HistoryLimits { window: options.history_window, bytes: options.history_bytes };
         Self {
-            state: RwLock::new(State { cache: Cache::new(indexed.collect(), limits), backlog: Some(Vec::new()), loaded_at: 0 }),
+            state: RwLock::new(State {
+                cache: Cache::new(indexed.collect(), limits),
+                backlog: Some(Vec::new()),
+                loaded_at: 0,
+            }),
             config: Arc::new(config),
             prefix,
             phase: watch::Sender::new(Phase::Loading),
@@ -130,7 +136,9 @@ impl Resource {
         match tokio::time::timeout(options.request_timeout, loaded).await {
             Ok(Ok(phase)) if *phase == Phase::Ready => Ok(()),
             Ok(_) => Err(self.removed()),
-            Err(_) => Err(Error::Initializing { resource: self.config.qualified(), retry_after: LOAD_RETRY_AFTER }),
+            Err(_) => {
+                Err(Error::Initializing { resource: self.config.qualified(), retry_after: LOAD_RETRY_AFTER })
+            }
         }
     }
 
@@ -156,8 +164,11 @@ impl Resource {
             Error::Corrupt { key: etcd_key.clone().into_owned(), reason }
         };
         let text = etcd_key.strip_prefix(&self.prefix).unwrap_or_default();
-        let key = Key::parse(self.config.namespaced, text).ok_or_else(|| corrupt("the key names no object".to_owned()))?;
-        codec::decode(&self.config, interner, &etcd_key, key, kv.value(), kv.mod_revision()).map(Arc::new).map_err(corrupt)
+        let key = Key::parse(self.config.namespaced, text)
+            .ok_or_else(|| corrupt("the key names no object".to_owned()))?;
+        codec::decode(&self.config, interner, &etcd_key, key, kv.value(), kv.mod_revision())
+            .map(Arc::new)
+            .map_err(corrupt)
     }
 
     /// Applies arrivals in their order; all of one revision come in one call, so that no reader sees half of it.
@@ -187,10 +198,17 @@ impl Resource {
         }
         if ended > 0 {
             METRICS.terminated_watchers.with_label_values(&self.labels()).inc_by(ended);
-            tracing::warn!(resource = self.config.qualified(), watchers = ended, "ended watchers that lag behind");
+            tracing::warn!(
+                resource = self.config.qualified(),
+                watchers = ended,
+                "ended watchers that lag behind"
+            );
         }
         METRICS.events_dispatched.with_label_values(&self.labels()).inc_by(events);
-        METRICS.objects.with_label_values(&self.labels()).set(i64::try_from(cache.objects().len()).unwrap_or(i64::MAX));
+        METRICS
+            .objects
+            .with_label_values(&self.labels())
+            .set(i64::try_from(cache.objects().len()).unwrap_or(i64::MAX));
     }
 }
 

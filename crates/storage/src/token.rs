@@ -1,7 +1,7 @@
 //! Continue tokens, in upstream's form: URL-safe base64 of `{"v":"meta.k8s.io/v1","rv":N,"start":"key"}`.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::{Engine, alphabet};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -25,6 +25,9 @@ struct Wire {
     start: String,
 }
 
+/// Go's decoder, whose judgement clients know, overlooks bits after the last byte.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 const VERSION: &str = "meta.k8s.io/v1";
 
 impl Token {
@@ -38,13 +41,13 @@ impl Token {
     pub fn encode(&self) -> String {
         let wire = Wire { v: VERSION.to_owned(), rv: self.revision, start: self.start.clone() };
         // A struct of two strings and a number serialises.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).unwrap_or_default())
+        BASE64.encode(serde_json::to_vec(&wire).unwrap_or_default())
     }
 
     /// Reads a client's token.
     pub fn decode(text: &str) -> Result<Self> {
         let invalid = |reason: String| Error::InvalidContinue(format!("continue key is not valid: {reason}"));
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|error| {
+        let json = BASE64.decode(text).map_err(|error| {
             let at = match error {
                 base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
                 base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => text.len(),
@@ -88,24 +91,30 @@ mod tests {
         let token = Token::after("ns/a", 7);
         assert_eq!(token.start, "ns/a\0");
         let text = token.encode();
-        assert_eq!(URL_SAFE_NO_PAD.decode(&text).unwrap(), br#"{"v":"meta.k8s.io/v1","rv":7,"start":"ns/a\u0000"}"#);
+        assert_eq!(BASE64.decode(&text).unwrap(), br#"{"v":"meta.k8s.io/v1","rv":7,"start":"ns/a\u0000"}"#);
         assert_eq!(Token::decode(&text).unwrap(), token);
     }
 
     #[test]
     fn bad_tokens_are_refused_in_upstreams_words() {
-        let encoded = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let encoded = |json: &str| BASE64.encode(json);
         let cases = [
             ("!!!".to_owned(), "illegal base64 data at input byte 0"),
             ("e30".to_owned(), "server does not recognize this encoded version "),
             ("zz".to_owned(), "invalid character 'Ï' looking for beginning of value"),
-            (encoded(r#"{"v":"meta.k8s.io/v1","start":"a"}"#), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+            (
+                encoded(r#"{"v":"meta.k8s.io/v1","start":"a"}"#),
+                "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+            ),
             (encoded(r#"{"v":"meta.k8s.io/v1","rv":1}"#), "no start key (version meta.k8s.io/v1)"),
             (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/x"}"#), "../secrets/x"),
         ];
         for (text, reason) in cases {
             let error = Token::decode(&text).unwrap_err();
-            assert_eq!(error.to_string(), format!("invalid continue token: continue key is not valid: {reason}"));
+            assert_eq!(
+                error.to_string(),
+                format!("invalid continue token: continue key is not valid: {reason}")
+            );
         }
     }
 }

@@ -51,7 +51,8 @@ impl Replay {
 
     /// The present state, and a bookmark at its end.
     pub fn state(objects: Objects, selection: Selection, end_bookmark: Option<i64>) -> Self {
-        let state = scan(&objects, &selection, "").filter(|object| selection.matches(object)).cloned().collect();
+        let state =
+            scan(&objects, &selection, "").filter(|object| selection.matches(object)).cloned().collect();
         Self { changes: VecDeque::new(), state, end_bookmark }
     }
 }
@@ -65,14 +66,17 @@ impl Watch {
         seen: i64,
         bookmark_interval: Option<Duration>,
     ) -> Self {
-        let bookmarks = bookmark_interval.map(|interval| Bookmarks { interval, due: Box::pin(tokio::time::sleep(interval)) });
+        let bookmarks = bookmark_interval
+            .map(|interval| Bookmarks { interval, due: Box::pin(tokio::time::sleep(interval)) });
         Self { registration, queue, replay, selection, seen, bookmarks }
     }
 
     /// A bookmark at the newest revision, if every event up to there was taken from the stream; for the moment before
     /// a request's time is up.
     pub fn bookmark_now(&mut self) -> Option<Arc<Event>> {
-        let replayed = self.replay.changes.is_empty() && self.replay.state.is_empty() && self.replay.end_bookmark.is_none();
+        let replayed = self.replay.changes.is_empty()
+            && self.replay.state.is_empty()
+            && self.replay.end_bookmark.is_none();
         // Read before the queue is checked: what is reached is in the queues.
         let reached = self.registration.shared.progress.reached();
         (replayed && self.queue.is_empty() && reached > self.seen).then(|| {
@@ -99,7 +103,8 @@ impl Watch {
     }
 
     fn bookmark(&self, revision: i64, ends_initial_events: bool) -> Arc<Event> {
-        let annotations = if ends_initial_events { r#""annotations":{"k8s.io/initial-events-end":"true"},"# } else { "" };
+        let annotations =
+            if ends_initial_events { r#""annotations":{"k8s.io/initial-events-end":"true"},"# } else { "" };
         let head = format!(r#"{{"metadata":{{{annotations}"resourceVersion":""#);
         let object = Object {
             config: self.registration.resource.config.clone(),

@@ -22,11 +22,14 @@ impl Change {
     /// What a selection sees of the change: an object that leaves it is deleted, with its old state at the new
     /// revision; one that enters it is added.
     pub fn seen_by(&self, selection: &Selection, events: &Events) -> Option<Arc<Event>> {
-        let matching = |object: &Option<Arc<Object>>| object.clone().filter(|object| selection.matches(object));
+        let matching =
+            |object: &Option<Arc<Object>>| object.clone().filter(|object| selection.matches(object));
         match (matching(&self.old), matching(&self.new)) {
             (None, None) => None,
             (None, Some(new)) => Some(Events::one(&events.added, || Event::new(EventKind::Added, new))),
-            (Some(_), Some(new)) => Some(Events::one(&events.modified, || Event::new(EventKind::Modified, new))),
+            (Some(_), Some(new)) => {
+                Some(Events::one(&events.modified, || Event::new(EventKind::Modified, new)))
+            }
             (Some(old), None) => Some(Events::one(&events.deleted, || {
                 Event::new(EventKind::Deleted, Arc::new(old.at_revision(self.revision)))
             })),
@@ -174,7 +177,12 @@ impl Watchers {
 }
 
 /// Returns how many watchers were ended, because they lag or are gone.
-fn deliver(watchers: &mut Vec<Watcher>, change: &Change, events: &Events, delivered: &mut Delivered) -> usize {
+fn deliver(
+    watchers: &mut Vec<Watcher>,
+    change: &Change,
+    events: &Events,
+    delivered: &mut Delivered,
+) -> usize {
     let before = watchers.len();
     watchers.retain(|watcher| {
         if change.revision <= watcher.after {

@@ -15,10 +15,11 @@ impl ResourceStore {
     /// Stores a new object. `kind`, `apiVersion` and `metadata.resourceVersion` of the value are ignored. Fails with
     /// [`Error::AlreadyExists`].
     pub async fn create(&self, namespace: &str, name: &str, value: &Value) -> Result<Arc<Object>> {
-        let key = Key::new(self.resource.config.namespaced, namespace, name).ok_or_else(|| Error::Unstorable {
-            key: format!("{}{namespace}/{name}", self.resource.prefix),
-            reason: "namespace and name do not suit the scope of the resource".to_owned(),
-        })?;
+        let key =
+            Key::new(self.resource.config.namespaced, namespace, name).ok_or_else(|| Error::Unstorable {
+                key: format!("{}{namespace}/{name}", self.resource.prefix),
+                reason: "namespace and name do not suit the scope of the resource".to_owned(),
+            })?;
         let etcd_key = self.resource.etcd_key(&key.text);
         let prepared = self.prepare(key, &etcd_key, value)?;
         match self.put("create", &etcd_key, &prepared, 0).await? {
@@ -59,7 +60,13 @@ impl ResourceStore {
             .map_err(|reason| Error::Unstorable { key: etcd_key.to_owned(), reason })
     }
 
-    async fn put(&self, operation: &'static str, etcd_key: &str, prepared: &Arc<Prepared>, expected: i64) -> Result<Swap> {
+    async fn put(
+        &self,
+        operation: &'static str,
+        etcd_key: &str,
+        prepared: &Arc<Prepared>,
+        expected: i64,
+    ) -> Result<Swap> {
         let shared = &self.shared;
         let lease = match self.resource.config.ttl {
             Some(ttl) => shared.leases.lease(&shared.etcd, &shared.options, ttl).await?,

@@ -65,7 +65,8 @@ fn selectable_values_are_extracted() {
 
 #[test]
 fn an_unchanged_object_is_recognised() {
-    let value = json!({"metadata": {"name": "a", "resourceVersion": "7", "uid": "u"}, "spec": {"nodeName": "n"}});
+    let value =
+        json!({"metadata": {"name": "a", "resourceVersion": "7", "uid": "u"}, "spec": {"nodeName": "n"}});
     let (object, _) = both_ways(&value);
     let prepare = |value: &Value| {
         let key = Key::new(true, "ns", "a").unwrap();
@@ -73,7 +74,9 @@ fn an_unchanged_object_is_recognised() {
     };
     assert!(prepare(&value).equals(&object));
     assert!(prepare(&object.value()).equals(&object));
-    assert!(!prepare(&json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"nodeName": "m"}})).equals(&object));
+    assert!(
+        !prepare(&json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"nodeName": "m"}})).equals(&object)
+    );
     assert!(!prepare(&json!({"metadata": {"name": "a"}})).equals(&object));
 }
 
@@ -99,7 +102,10 @@ fn json_in_another_order_becomes_canonical() {
     let stored = br#" {"metadata": {"uid":"u", "name":"a"}, "data":{"b":1}, "apiVersion":"v1","kind":"Pod"}"#;
     let key = Key::new(true, "ns", "a").unwrap();
     let object = decode(&pods(), &Interner::default(), "k", key, stored.trim_ascii(), 9).unwrap();
-    assert_eq!(&object.json[..], br#"{"data":{"b":1},"metadata":{"name":"a","resourceVersion":"9","uid":"u"}}"#);
+    assert_eq!(
+        &object.json[..],
+        br#"{"data":{"b":1},"metadata":{"name":"a","resourceVersion":"9","uid":"u"}}"#
+    );
 }
 
 #[test]

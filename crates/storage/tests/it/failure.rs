@@ -1,0 +1,153 @@
+//! etcd goes away, comes back, forgets.
+
+use std::time::Duration;
+
+use serde_json::json;
+use storage::{EventKind, Freshness, ListQuery, ResourceConfig, Store, WatchFrom};
+
+use crate::etcd::Etcd;
+use crate::{next, next_seen, options, pod, pods, store, watch_all};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_survive_kill_9_of_etcd() {
+    let mut etcd = Etcd::start();
+    let store = store(&etcd).await;
+    let pods = store.resource(pods()).unwrap();
+    let mut watch = watch_all(&pods, WatchFrom::Now).await;
+    let mut current = pods.create("ns", "a", &pod("a", "", 0)).await.unwrap();
+    let (mut count, mut written) = (0, vec![current.revision()]);
+    for round in 0..3 {
+        for _ in 0..10 {
+            count += 1;
+            current = pods.update(&current, &pod("a", "", count)).await.unwrap();
+            written.push(current.revision());
+        }
+        etcd.kill();
+        if round == 1 {
+            assert_eq!(pods.get("ns", "a", Freshness::Any).await.unwrap().unwrap().name(), "a");
+        }
+        etcd.restart();
+        // A consistent read waits for etcd by itself.
+        let read = pods.get("ns", "a", Freshness::Latest).await.unwrap().unwrap();
+        assert_eq!(read.revision(), current.revision());
+    }
+    for revision in written {
+        assert_eq!(next(&mut watch).await.revision(), revision);
+    }
+}
+
+#[tokio::test]
+async fn a_compacted_gap_is_bridged_by_the_difference() {
+    let mut etcd = Etcd::start();
+    let store = store(&etcd).await;
+    let pods = store.resource(pods()).unwrap();
+    let nodes = store.resource(ResourceConfig::new("minions", false, "v1", "Node")).unwrap();
+    for name in ["changed", "gone", "kept", "remade"] {
+        pods.create("ns", name, &pod(name, "", 0)).await.unwrap();
+    }
+    nodes.create("", "n", &json!({"metadata": {"name": "n"}})).await.unwrap();
+    let mut watch =
+        watch_all(&pods, WatchFrom::After(pods.list(&ListQuery::default()).await.unwrap().revision)).await;
+    let start = store.revision();
+    // The store cannot reach this etcd while the other client writes: it holds the old port only after the restart.
+    etcd.kill();
+    let elsewhere = etcd.restart_elsewhere();
+    let mut client = etcd.client().await;
+    let put = |name: &str, uid: &str| {
+        json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "uid": uid}}).to_string()
+    };
+    client.put("/registry/pods/ns/changed", put("changed", "uid-changed"), None).await.unwrap();
+    client.delete("/registry/pods/ns/gone", None).await.unwrap();
+    client.delete("/registry/pods/ns/remade", None).await.unwrap();
+    client.put("/registry/pods/ns/remade", put("remade", "new"), None).await.unwrap();
+    let added = client.put("/registry/pods/ns/added", put("added", "u"), None).await.unwrap();
+    let last = added.header().unwrap().revision();
+    client.compact(last, None).await.unwrap();
+    etcd.kill();
+    etcd.restart_at(elsewhere);
+
+    let seen = [
+        next_seen(&mut watch).await,
+        next_seen(&mut watch).await,
+        next_seen(&mut watch).await,
+        next_seen(&mut watch).await,
+        next_seen(&mut watch).await,
+    ];
+    let name = |name: &str| name.to_owned();
+    assert_eq!(seen[0], (EventKind::Modified, name("changed"), start + 1));
+    assert_eq!(seen[1], (EventKind::Deleted, name("remade"), start + 3));
+    assert_eq!(seen[2], (EventKind::Added, name("remade"), start + 4));
+    assert_eq!(seen[3], (EventKind::Added, name("added"), start + 5));
+    assert_eq!(seen[4], (EventKind::Deleted, name("gone"), last));
+    assert_eq!(pods.list(&ListQuery::default()).await.unwrap().items.len(), 4);
+    assert_eq!(nodes.count(), 1);
+    let created = pods.create("ns", "after", &pod("after", "", 0)).await.unwrap();
+    assert_eq!(next_seen(&mut watch).await, (EventKind::Added, name("after"), created.revision()));
+}
+
+#[tokio::test]
+async fn a_wiped_etcd_ends_watches_and_starts_over() {
+    let mut etcd = Etcd::start();
+    let store = store(&etcd).await;
+    let pods = store.resource(pods()).unwrap();
+    for i in 0..10 {
+        pods.create("ns", &format!("p{i}"), &pod("p", "", 0)).await.unwrap();
+    }
+    let mut watch = watch_all(&pods, WatchFrom::Now).await;
+    etcd.kill();
+    etcd.wipe();
+    etcd.restart();
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), futures::StreamExt::next(&mut watch))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    pods.create("ns", "new", &pod("new", "", 0)).await.unwrap();
+    let page = pods.list(&ListQuery::default()).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert!(page.revision < 10);
+}
+
+#[tokio::test]
+async fn the_store_waits_for_etcd_and_says_so() {
+    let mut etcd = Etcd::start();
+    etcd.kill();
+    let connecting = tokio::spawn(Store::connect(options(&etcd)));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!connecting.is_finished());
+    etcd.restart();
+    connecting.await.unwrap().unwrap();
+    let unreadable = storage::Options {
+        endpoints: vec!["https://127.0.0.1:1".to_owned()],
+        ca_file: Some("/nonexistent/ca.crt".into()),
+        ..options(&etcd)
+    };
+    let error = Store::connect(unreadable).await.err().unwrap();
+    assert!(error.to_string().starts_with("etcd --etcd-cafile: cannot read /nonexistent/ca.crt"), "{error}");
+}
+
+#[tokio::test]
+async fn stores_compact_together() {
+    let etcd = Etcd::start();
+    let compacting = storage::Options { compaction_interval: Duration::from_millis(200), ..options(&etcd) };
+    let (one, two) =
+        (Store::connect(compacting.clone()).await.unwrap(), Store::connect(compacting).await.unwrap());
+    let pods = one.resource(pods()).unwrap();
+    let mut current = pods.create("ns", "a", &pod("a", "", 0)).await.unwrap();
+    let first = current.revision();
+    let mut client = etcd.client().await;
+    let mut count = 0;
+    loop {
+        count += 1;
+        current = pods.update(&current, &pod("a", "", count)).await.unwrap();
+        let old = etcd_client::GetOptions::new().with_revision(first);
+        if client.get("/registry/pods/ns/a", Some(old)).await.is_err() {
+            break;
+        }
+        assert!(count < 1000, "never compacted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let seen = two.resource(crate::pods()).unwrap().get("ns", "a", Freshness::Latest).await.unwrap().unwrap();
+    assert_eq!(seen.revision(), current.revision());
+}
