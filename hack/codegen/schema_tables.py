@@ -46,7 +46,7 @@ def main():
     write("kinds.txt", kind_lines(chosen, types))
     write("resources.jsonl", resource_lines(facts, packages))
     write("groups.txt", group_lines(facts))
-    write("defaults.txt", default_lines(facts))
+    write("defaults.txt", default_lines(facts, chosen, types))
 
 
 def load(path):
@@ -280,8 +280,107 @@ def group_lines(facts):
 # --- defaults.txt --------------------------------------------------------------------------------------------------
 
 
-def default_lines(facts):
-    return ["# Made by hack/codegen/schema_tables.py."]
+DEFAULTS_HEADER = """\
+# Constant defaults per type; made by hack/codegen/schema_tables.py from observing upstream's defaulter per kind.
+# TYPE PATH [if=FIELD:VALUE] JSON-VALUE
+# PATH is below a value of TYPE; objects on the way are made. if: only when a sibling field has that value, or (?) is set.
+# Defaults that depend on other values are in src/default/computed*.rs.""".split("\n")
+
+# Decided by other values, or by the root kind: code, not data.
+COMPUTED_DEFAULTS = {
+    "core/v1.Container.imagePullPolicy", "core/v1.EphemeralContainer.imagePullPolicy", "core/v1.ImageVolumeSource.pullPolicy",
+    "core/v1.Volume.emptyDir", "core/v1.ConfigMap.data", "core/v1.PodSpec.enableServiceLinks",
+    "core/v1.ServiceSpec.internalTrafficPolicy", "core/v1.ServiceSpec.sessionAffinityConfig",
+    "networking.k8s.io/v1.NetworkPolicySpec.policyTypes", "apps/v1.StatefulSetUpdateStrategy.rollingUpdate",
+    "apps/v1.StatefulSetUpdateStrategy.type", "apps/v1.RollingUpdateStatefulSetStrategy.partition",
+    "autoscaling/v2.HPAScalingRules.selectPolicy", "autoscaling/v2.HPAScalingRules.stabilizationWindowSeconds",
+    "core/v1.PersistentVolumeSpec.persistentVolumeReclaimPolicy", "core/v1.PersistentVolumeSpec.volumeMode",
+}
+# Only below a root that upstream's defaulter names: the rule moves to the root type.
+ROOT_ONLY_TYPES = {"batch/v1.JobSpec"}
+# What observing cannot show: rules that a sibling decides, and structs that exist only behind pointers.
+EXTRA_DEFAULTS = """\
+admissionregistration.k8s.io/v1.MatchResources namespaceSelector {}
+admissionregistration.k8s.io/v1.MatchResources objectSelector {}
+admissionregistration.k8s.io/v1beta1.MatchResources namespaceSelector {}
+admissionregistration.k8s.io/v1beta1.MatchResources objectSelector {}
+admissionregistration.k8s.io/v1alpha1.MatchResources namespaceSelector {}
+admissionregistration.k8s.io/v1alpha1.MatchResources objectSelector {}
+apps/v1.DaemonSetUpdateStrategy rollingUpdate.maxSurge if=type:RollingUpdate 0
+apps/v1.DaemonSetUpdateStrategy rollingUpdate.maxUnavailable if=type:RollingUpdate 1
+apps/v1.DeploymentStrategy rollingUpdate.maxSurge if=type:RollingUpdate "25%"
+apps/v1.DeploymentStrategy rollingUpdate.maxUnavailable if=type:RollingUpdate "25%"
+core/v1.PersistentVolume spec.persistentVolumeReclaimPolicy "Retain"
+core/v1.PersistentVolume spec.volumeMode "Filesystem"
+core/v1.Pod spec.enableServiceLinks true""".split("\n")
+REPLACED_BY_EXTRA = {
+    "apps/v1.DaemonSetUpdateStrategy.rollingUpdate", "apps/v1.RollingUpdateDaemonSet.maxSurge",
+    "apps/v1.RollingUpdateDaemonSet.maxUnavailable", "apps/v1.DeploymentStrategy.rollingUpdate",
+    "apps/v1.RollingUpdateDeployment.maxSurge", "apps/v1.RollingUpdateDeployment.maxUnavailable",
+}
+COUNT_TYPES = ("DeviceSubRequest", "ExactDeviceRequest", "DeviceRequest")
+
+
+def default_lines(facts, chosen, types):
+    """Attributes each observed default to the type that holds the field, and insists that every kind agrees."""
+    refs = {p["info"]["ref"] for p in chosen if p["info"].get("servable") or p["info"]["ref"] == "meta/v1"}
+    rules = {}
+    for kind, observed in sorted(load(os.path.join(facts, "defaults.json")).items()):
+        root = ".".join(kind.rsplit("/", 1))
+        if kind.rsplit("/", 1)[0] not in refs or root not in types:
+            continue
+        owners = dict(struct_paths(root, "", [], types))
+        for mode in ("sparse", "filled"):
+            for path, value in observed.get(mode, {}).items():
+                parent, _, field = path.rpartition(".")
+                owner = owners[parent]
+                full = owner + "." + field
+                if full.endswith(".DeviceTaint.timeAdded") or full in COMPUTED_DEFAULTS or full in REPLACED_BY_EXTRA or owner in ROOT_ONLY_TYPES:
+                    continue
+                text = json.dumps(value, separators=(",", ":"), sort_keys=True)
+                condition = "if=allocationMode:ExactCount " if field == "count" and owner.endswith(COUNT_TYPES) else ""
+                if owner.endswith(".DeviceRequest") and field == "allocationMode":
+                    condition = "if=deviceClassName:? "
+                line = "%s %s %s%s" % (owner, field, condition, text)
+                if rules.setdefault((owner, field), line) != line:
+                    raise SystemExit("kinds disagree: %s / %s" % (rules[owner, field], line))
+    plain = [line for line in rules.values() if " if=" not in line]
+    conditional = [line for line in rules.values() if " if=" in line]
+    return DEFAULTS_HEADER + sorted(plain + [x for x in EXTRA_DEFAULTS if " if=" not in x]) + sorted(
+        conditional + [x for x in EXTRA_DEFAULTS if " if=" in x])
+
+
+def struct_paths(name, prefix, above, types):
+    """(path, type) of every struct below a root; list elements are `[]`, map values `{}`."""
+    yield prefix, name
+    if name in above:
+        return
+    for field_name, field in flat_fields(name, types):
+        inner, suffix = resolve(field["type"], types).lstrip("*"), ""
+        while True:
+            if inner in types and types[inner][1]["kind"] in ("list", "map"):
+                inner = resolve(types[inner][1]["type"], types)
+            if inner.startswith("list<"):
+                inner, suffix = inner[5:-1].lstrip("*"), suffix + "[]"
+            elif inner.startswith("map<"):
+                inner, suffix = split_args(inner[4:-1])[1].lstrip("*"), suffix + "{}"
+            else:
+                break
+        if inner in types and types[inner][1]["kind"] == "struct" and inner != "meta/v1.ObjectMeta":
+            path = (prefix + "." if prefix else "") + field_name + suffix
+            yield from struct_paths(inner, path, above + [name], types)
+
+
+def flat_fields(name, types):
+    """A struct's JSON fields, inlined structs opened."""
+    t = types[name][1]
+    while t["kind"] in ("alias", "derived"):
+        t = types[t["type"]][1]
+    for field in t.get("fields", []):
+        if field.get("inline"):
+            yield from flat_fields(resolve(field["type"], types).lstrip("*"), types)
+        elif not field.get("jsonSkip"):
+            yield field["name"] or field["go"], field
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 //! Every fixture of upstream's encodings: JSON ⇄ protobuf, byte for byte and value for value.
 
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
 use std::path::PathBuf;
 
 use api_types::{codec, decode, schema};

@@ -34,8 +34,8 @@ pub(crate) fn parse_time(text: &str) -> Option<(i64, u32)> {
         if digits == 0 {
             return None;
         }
-        for index in 0..9 {
-            nanos = nanos * 10 + if index < digits { u32::from(tail[index] - b'0') } else { 0 };
+        for digit in tail[..digits].iter().chain(std::iter::repeat(&b'0')).take(9) {
+            nanos = nanos * 10 + u32::from(digit - b'0');
         }
         rest = &tail[digits..];
     }

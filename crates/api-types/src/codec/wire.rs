@@ -17,7 +17,7 @@ pub(super) const FIXED32: u8 = 5;
 
 /// Bytes that a varint takes.
 pub(super) fn varint_len(value: u64) -> usize {
-    ((64 - (value | 1).leading_zeros() as usize) + 6) / 7
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Appends a varint.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::codec::scalar::{
     ZERO_TIME, format_duration, format_micro_time, format_time, parse_duration, parse_time,
 };
+use crate::quantity::Quantity;
 use crate::schema::{Kind, Schema, SchemaOr};
 
 /// Why a leaf cannot be read.
@@ -224,7 +225,10 @@ fn quantity(value: Value) -> Result<Value, LeafError> {
     if is_canonical_quantity(&text) {
         return Ok(Value::String(text));
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(Value::String(text)) }
+    match Quantity::parse(&text) {
+        Ok(quantity) => Ok(Value::String(quantity.to_string())),
+        Err(error) => Err(LeafError::Words(error.to_string())),
+    }
 }
 
 /// Most quantities are written in canonical form already: a whole number that does not end in `000`, with `m`, `k`, `M`, `G`

@@ -63,7 +63,12 @@ pub(crate) fn keep(field: &Field, value: Value) -> Option<Value> {
         Value::Null => true,
     };
     let left_out = empty && ((field.omitempty && can_be_empty(&field.schema.kind)) || field.omitzero);
-    (!left_out).then_some(value)
+    if left_out {
+        return None;
+    }
+    // Empty and absent are one in protobuf, the stored form, and an absent list prints as `null`.
+    let absent_list = empty && matches!(field.schema.kind, Kind::List(_) | Kind::Map(_));
+    Some(if absent_list { Value::Null } else { value })
 }
 
 /// Adds the fields that Go prints although nobody set them.
