@@ -13,21 +13,30 @@
 //! - [`resource`] has a row for every served resource.
 //! - [`decode`], [`default`], [`codec`], [`convert`] walk (schema, value).
 //!
+//! - [`status`] and [`field`] are how failures are told; [`name`], [`quantity`], [`selector`] and [`time`] read and print the
+//!   small languages of the API.
+//! - [`patch`] and [`apply`] change objects; `apply` also tracks who owns which field.
+//!
 //! The crate refuses to know what a request is, who sends it, and where objects are stored.
 
+pub mod apply;
 pub mod codec;
 pub mod convert;
 pub mod decode;
 pub mod default;
+pub mod field;
+pub mod go_text;
+pub mod int_or_string;
+pub mod name;
+pub mod patch;
+pub mod quantity;
 pub mod resource;
 pub mod schema;
+pub mod selector;
+pub mod status;
+pub mod time;
 
 pub use k8s_openapi as k8s;
 pub use k8s_openapi::{ClusterResourceScope, ListableResource, Metadata, NamespaceResourceScope, Resource};
 pub use resource::ResourceInfo;
 pub use schema::{Schema, SchemaRef};
-
-pub mod field;
-pub mod name;
-pub mod selector;
-pub mod status;
