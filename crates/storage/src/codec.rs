@@ -42,7 +42,7 @@ impl Key {
 
 /// An object on its way to etcd: its value there, and all that makes the cached object once the revision is known.
 pub(crate) struct Prepared {
-    config: Arc<ResourceConfig>,
+    pub config: Arc<ResourceConfig>,
     key: Key,
     /// What etcd stores, sealed when the resource is encrypted.
     pub stored: Vec<u8>,

@@ -57,7 +57,8 @@ async fn watch(shared: &Arc<Shared>) -> Result<Lost, etcd_client::Error> {
     if current < shared.progress.reached() {
         return Ok(Lost::History);
     }
-    let nudger = Nudger { reliable: progress_is_reliable(shared).await, marking: Arc::default() };
+    let nudger = Nudger::default();
+    tokio::spawn(nudger.clone().find_out(shared.clone()));
     let prefix = format!("{}/", shared.options.prefix.trim_end_matches('/'));
     let options = WatchOptions::new()
         .with_range(load::prefix_end(&prefix))
@@ -75,10 +76,10 @@ async fn watch(shared: &Arc<Shared>) -> Result<Lost, etcd_client::Error> {
                     let compacted = response.compact_revision() > 0;
                     return Ok(if compacted { Lost::History } else { Lost::Stream(response.cancel_reason().to_owned()) });
                 }
-                take(shared, &response, nudger.reliable);
+                take(shared, &response, nudger.trusts_progress());
             }
             () = shared.progress.nudge.notified() => {
-                if nudger.reliable && shared.progress.behind() {
+                if nudger.trusts_progress() && shared.progress.behind() {
                     requests.request_progress().await?;
                 }
                 nudger.follow_up(shared);
@@ -113,7 +114,7 @@ fn by_resource(shared: &Shared, events: &[Event]) -> Vec<(Arc<Resource>, Vec<Arr
         let Some(resource) = shared.resource_of(etcd_key) else { continue };
         let object = match event.event_type() {
             EventType::Delete => None,
-            EventType::Put => match shared.inflight.take(etcd_key, kv.value()) {
+            EventType::Put => match shared.inflight.take(etcd_key, kv.value(), &resource.config) {
                 Some(prepared) => Some(prepared.object(kv.mod_revision())),
                 None => resource
                     .decode(&shared.interner, kv)
@@ -134,19 +135,35 @@ fn by_resource(shared: &Shared, events: &[Event]) -> Vec<(Arc<Resource>, Vec<Arr
 }
 
 /// Brings the caches to the present revision of etcd when its history does not: where keys outside our prefix moved it.
+#[derive(Clone, Default)]
 struct Nudger {
-    /// Whether etcd's answers to progress requests can be trusted.
-    reliable: bool,
+    /// Whether etcd's answers to progress requests can be trusted; not until that is known.
+    reliable: Arc<AtomicBool>,
     marking: Arc<AtomicBool>,
 }
 
 impl Nudger {
+    fn trusts_progress(&self) -> bool {
+        self.reliable.load(Ordering::Acquire)
+    }
+
+    /// Asks all members for their versions, which may take a while when one is down.
+    ///
+    /// Before 3.4.31 and 3.5.13 etcd may report progress ahead of events that it still has to send (etcd issues 15220 and
+    /// 17507), so there the caches follow a marker key instead, whose event cannot overtake others.
+    async fn find_out(self, shared: Arc<Shared>) {
+        let (versions, complete) = shared.etcd.versions().await;
+        let reliable = complete && versions.iter().all(|version| reports_progress_in_order(version));
+        self.reliable.store(reliable, Ordering::Release);
+        tracing::debug!(?versions, reliable, "whether etcd reports watch progress in order");
+    }
+
     /// Writes the marker where progress requests cannot be trusted, and nudges again while someone is left waiting.
     fn follow_up(&self, shared: &Arc<Shared>) {
         if !shared.progress.behind() || self.marking.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (shared, marking, reliable) = (shared.clone(), self.marking.clone(), self.reliable);
+        let (shared, marking, reliable) = (shared.clone(), self.marking.clone(), self.trusts_progress());
         tokio::spawn(async move {
             if !reliable {
                 // A write is dear; most often the event was only late.
@@ -165,13 +182,6 @@ impl Nudger {
             }
         });
     }
-}
-
-/// Before 3.4.31 and 3.5.13 etcd may report progress ahead of events that it still has to send
-/// (etcd issues 15220 and 17507), so there the caches follow a marker key instead, whose event cannot overtake others.
-async fn progress_is_reliable(shared: &Shared) -> bool {
-    let (versions, complete) = shared.etcd.versions().await;
-    complete && versions.iter().all(|version| reports_progress_in_order(version))
 }
 
 fn reports_progress_in_order(version: &str) -> bool {

@@ -115,9 +115,10 @@ impl ResourceStore {
             let wanted = i64::try_from(limit - items.len()).unwrap_or(i64::MAX).min(ETCD_PAGE_KEYS);
             let page = self.shared.etcd.range(call, &from, &end, wanted, revision).await?;
             for kv in &page.kvs {
-                let object = self.resource.decode(&self.shared.interner, kv).map_err(RangeError::Other)?;
-                if selection.matches(&object) {
-                    items.push(object);
+                match self.resource.decode(&self.shared.interner, kv) {
+                    Ok(object) if selection.matches(&object) => items.push(object),
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "left out a stored object that cannot be read"),
                 }
             }
             let following = page.count - i64::try_from(page.kvs.len()).unwrap_or(i64::MAX);

@@ -152,7 +152,9 @@ pub(crate) fn kind_head(config: &ResourceConfig) -> String {
 /// Lazily made encodings, under a number that the caller gives each form (protobuf, another API version, a table
 /// row, …). Costs two words until used.
 #[derive(Default)]
-pub struct Slots(OnceLock<Box<Mutex<Vec<(u32, Bytes)>>>>);
+pub struct Slots(OnceLock<Box<Mutex<Encodings>>>);
+
+type Encodings = Vec<(u32, Bytes)>;
 
 impl Slots {
     /// The encoding in a slot, made now if this is the first call. Concurrent callers wait for the one that makes it.

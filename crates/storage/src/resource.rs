@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::config::ResourceConfig;
 use crate::error::{Error, Result};
-use crate::event::EventKind;
 use crate::object::Object;
 use crate::query::{Freshness, WatchFrom, WatchQuery};
 use crate::shared::{Phase, Resource, Shared};
 use crate::store::Lifetime;
-use crate::watch::{Replay, Watch};
+use crate::watch::{Past, Replay, Watch};
 
 /// A handle to one resource; clones are cheap and equal.
 #[derive(Clone)]
@@ -70,23 +69,24 @@ impl ResourceStore {
         }
         let cache = &mut state.cache;
         let present = self.shared.progress.reached().max(cache.changed_at());
-        let (after, replay) = match query.from {
+        let (after, past) = match query.from {
             WatchFrom::After(revision) => {
                 let changes =
                     cache.changes_after(revision).map_err(|oldest| Error::too_old(revision, oldest))?;
-                (revision, Replay::changes(changes))
+                (revision, Past::Changes(changes))
             }
             WatchFrom::State { end_bookmark, .. } => {
-                let candidates = cache.candidates(&selection);
-                (present, Replay::state(candidates, selection.clone(), end_bookmark.then_some(present)))
+                (present, Past::State(cache.candidates(&selection), end_bookmark.then_some(present)))
             }
-            WatchFrom::Now => (present, Replay::default()),
+            WatchFrom::Now => (present, Past::Changes(Vec::new())),
         };
         let indexed = |slot: usize| config.fields.get(slot).is_some_and(|field| field.indexed);
         let capacity = self.shared.options.watch_queue;
         let (id, bucket, queue) =
             cache.watchers.add(selection.clone(), after, capacity, config.namespaced, indexed);
         drop(state);
+        // Selecting among the snapshot takes time; the cache goes on meanwhile.
+        let replay = Replay::new(past, &selection);
         let bookmarks = query.bookmarks.then_some(self.shared.options.bookmark_interval);
         let registration =
             Registration { shared: self.shared.clone(), resource: self.resource.clone(), id, bucket };
@@ -120,6 +120,3 @@ impl Drop for Registration {
         self.resource.state.write().cache.watchers.remove(self.id, &self.bucket);
     }
 }
-
-/// The kind of the events that show the present state.
-pub(crate) const INITIAL: EventKind = EventKind::Added;

@@ -234,8 +234,8 @@ impl Inflight {
         }
     }
 
-    /// Takes the write that stored this value, if it was ours.
-    pub fn take(&self, key: &str, stored: &[u8]) -> Option<Arc<Prepared>> {
+    /// Takes the write that stored this value, if it was ours and made for this configuration.
+    pub fn take(&self, key: &str, stored: &[u8], config: &Arc<ResourceConfig>) -> Option<Arc<Prepared>> {
         let mut writes = self.0.lock();
         let candidates = writes.get_mut(key)?;
         let at = candidates.iter().position(|candidate| candidate.stored == stored)?;
@@ -243,7 +243,7 @@ impl Inflight {
         if candidates.is_empty() {
             writes.remove(key);
         }
-        Some(prepared)
+        Arc::ptr_eq(&prepared.config, config).then_some(prepared)
     }
 
     /// Forgets all: events were missed, so some would stay for ever.

@@ -35,6 +35,14 @@ struct Bookmarks {
     due: Pin<Box<Sleep>>,
 }
 
+/// What happened before a watch began, of which it shows the part that it selects.
+pub(crate) enum Past {
+    /// Changes since the revision that the client knows.
+    Changes(Vec<Arc<Change>>),
+    /// The state at the beginning, with a bookmark at its end if there is a revision.
+    State(Objects, Option<i64>),
+}
+
 /// What is shown before live events.
 #[derive(Default)]
 pub(crate) struct Replay {
@@ -44,16 +52,18 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Past changes.
-    pub fn changes(changes: Vec<Arc<Change>>) -> Self {
-        Self { changes: changes.into(), ..Self::default() }
+    pub fn new(past: Past, selection: &Selection) -> Self {
+        match past {
+            Past::Changes(changes) => Self { changes: changes.into(), ..Self::default() },
+            Past::State(objects, end_bookmark) => {
+                let selected = scan(&objects, selection, "").filter(|object| selection.matches(object));
+                Self { state: selected.cloned().collect(), end_bookmark, ..Self::default() }
+            }
+        }
     }
 
-    /// The present state, and a bookmark at its end.
-    pub fn state(objects: Objects, selection: Selection, end_bookmark: Option<i64>) -> Self {
-        let state =
-            scan(&objects, &selection, "").filter(|object| selection.matches(object)).cloned().collect();
-        Self { changes: VecDeque::new(), state, end_bookmark }
+    fn is_done(&self) -> bool {
+        self.changes.is_empty() && self.state.is_empty() && self.end_bookmark.is_none()
     }
 }
 
@@ -74,12 +84,9 @@ impl Watch {
     /// A bookmark at the newest revision, if every event up to there was taken from the stream; for the moment before
     /// a request's time is up.
     pub fn bookmark_now(&mut self) -> Option<Arc<Event>> {
-        let replayed = self.replay.changes.is_empty()
-            && self.replay.state.is_empty()
-            && self.replay.end_bookmark.is_none();
         // Read before the queue is checked: what is reached is in the queues.
         let reached = self.registration.shared.progress.reached();
-        (replayed && self.queue.is_empty() && reached > self.seen).then(|| {
+        (self.replay.is_done() && self.queue.is_empty() && reached > self.seen).then(|| {
             self.seen = reached;
             self.bookmark(reached, false)
         })
@@ -88,7 +95,7 @@ impl Watch {
     /// The next event that is already there to be replayed.
     fn replayed(&mut self) -> Option<Arc<Event>> {
         if let Some(object) = self.replay.state.pop_front() {
-            return Some(Event::new(crate::resource::INITIAL, object));
+            return Some(Event::new(EventKind::Added, object));
         }
         if let Some(revision) = self.replay.end_bookmark.take() {
             return Some(self.bookmark(revision, true));

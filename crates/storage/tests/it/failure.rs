@@ -151,3 +151,62 @@ async fn stores_compact_together() {
     let seen = two.resource(crate::pods()).unwrap().get("ns", "a", Freshness::Latest).await.unwrap().unwrap();
     assert_eq!(seen.revision(), current.revision());
 }
+
+/// Writers go on through two kills; every write that was acknowledged is seen once, in order, and none is made up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_and_watchers_go_on_through_kill_9() {
+    let mut etcd = Etcd::start();
+    let (one, two) = (store(&etcd).await, store(&etcd).await);
+    let (mine, theirs) = (one.resource(pods()).unwrap(), two.resource(pods()).unwrap());
+    let mut watches = [watch_all(&mine, WatchFrom::Now).await, watch_all(&theirs, WatchFrom::Now).await];
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let pods = if writer % 2 == 0 { mine.clone() } else { theirs.clone() };
+        writers.push(tokio::spawn(async move {
+            let name = format!("p{writer}");
+            let mut current = pods.create("ns", &name, &pod(&name, "", 0)).await.unwrap();
+            let mut acknowledged = vec![current.revision()];
+            for count in 1..200 {
+                match pods.update(&current, &pod(&name, "", count)).await {
+                    Ok(object) => current = object,
+                    // The outcome of a write that was cut off is unknown until it is read back.
+                    Err(storage::Error::Unavailable { .. }) => {
+                        current = pods.get("ns", &name, Freshness::Latest).await.unwrap().unwrap();
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+                acknowledged.push(current.revision());
+            }
+            (acknowledged, current)
+        }));
+    }
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        etcd.kill();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        etcd.restart();
+    }
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        let (revisions, last) = writer.await.unwrap();
+        acknowledged.extend(revisions);
+        for pods in [&mine, &theirs] {
+            let read = pods.get("ns", last.name(), Freshness::Latest).await.unwrap().unwrap();
+            assert_eq!(read.json(), last.json());
+        }
+    }
+    acknowledged.sort_unstable();
+    acknowledged.dedup();
+    let last = *acknowledged.last().unwrap();
+    for watch in &mut watches {
+        let mut seen = vec![0];
+        while seen[seen.len() - 1] < last {
+            let revision = next(watch).await.revision();
+            assert!(revision > seen[seen.len() - 1], "in order, each once");
+            seen.push(revision);
+        }
+        let missed: Vec<_> =
+            acknowledged.iter().filter(|revision| seen.binary_search(revision).is_err()).collect();
+        assert!(missed.is_empty(), "lost {missed:?}");
+    }
+}
