@@ -5,8 +5,6 @@
 //!
 //! Plugins know neither HTTP nor storage: they read other objects through a [`Reader`].
 
-pub mod plugins;
-
 use std::sync::Arc;
 
 use access::UserInfo;

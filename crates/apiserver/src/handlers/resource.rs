@@ -1,0 +1,189 @@
+//! Requests to resources: which operation, and the response in the form that the client accepts.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, Method, Response};
+use parking_lot::Mutex;
+
+use crate::error::{self, Error, Result};
+use crate::filters::Call;
+use crate::http::body::{self, Body};
+use crate::http::media::{self, Accepted};
+use crate::http::respond::{self, Renderer};
+use crate::http::watch;
+use crate::registry::{Endpoint, Outcome, Request};
+use crate::server::Server;
+use crate::subresources;
+use crate::table;
+
+/// Answers a request to a resource.
+pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<Body>> {
+    let info = &call.info;
+    let Some(endpoint) = server.registry.endpoint(&info.group, &info.version, &info.resource) else {
+        return Err(not_served(server, &call));
+    };
+    if !path_fits(&endpoint, &call) {
+        return Err(Error::path_not_found());
+    }
+    if !info.subresource.is_empty() {
+        let Some(row) = endpoint.info.subresource(&info.subresource) else {
+            return Err(Error::path_not_found());
+        };
+        if subresources::is_stream(&endpoint, &info.subresource) {
+            return subresources::stream(server, endpoint, call).await;
+        }
+        if !row.verbs.iter().any(|verb| *verb == info.verb) || !is_plain(&call.parts.method) {
+            return Err(error::method_not_allowed());
+        }
+    } else if !allowed(&endpoint, &call) {
+        return Err(refused(&endpoint, &call));
+    }
+    let accepted = media::accept(&call.parts.headers, true, info.verb == "watch")?;
+    let gzip = takes_gzip(&call.parts.headers);
+    let Call { parts, body, info, query, user } = call;
+    let body = match parts.method {
+        Method::GET => Bytes::new(),
+        _ => body::read(body).await?,
+    };
+    let include_object = table::Include::parse(&query)?;
+    let in_collection = matches!(info.verb.as_str(), "list" | "watch" | "deletecollection" | "create")
+        && info.subresource.is_empty();
+    let request = Request {
+        endpoint,
+        // A namespace's own name is not the namespace that it is in.
+        namespace: if info.resource == "namespaces" && info.group.is_empty() {
+            String::new()
+        } else {
+            info.namespace
+        },
+        name: if in_collection { String::new() } else { info.name },
+        subresource: info.subresource,
+        user,
+        query,
+        headers: parts.headers,
+        body,
+        internal: false,
+        warnings: Mutex::default(),
+    };
+    let outcome = operate(server, &request, &info.verb).await;
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let format = media::accept_for_error(&request.headers);
+            let mut response = respond::error(&error, format);
+            respond::add_warnings(response.headers_mut(), request.warnings.into_inner());
+            return Ok(response);
+        }
+    };
+    let mut response = finish(server, &request, outcome, accepted, include_object, gzip)?;
+    respond::add_warnings(response.headers_mut(), request.warnings.into_inner());
+    Ok(response)
+}
+
+async fn operate(server: &Arc<Server>, request: &Request, verb: &str) -> Result<Outcome> {
+    let registry = &server.registry;
+    if let Some(handled) = subresources::operate(server, request, verb).await {
+        return handled;
+    }
+    match verb {
+        "get" => registry.get(request).await,
+        "list" => registry.list(request).await,
+        "watch" => registry.watch(request).await,
+        "create" => registry.create(request).await,
+        "update" => registry.update(request).await,
+        "patch" => registry.patch(request).await,
+        "delete" => registry.delete(request).await,
+        "deletecollection" => registry.delete_collection(request).await,
+        _ => Err(error::method_not_allowed()),
+    }
+}
+
+fn finish(
+    server: &Server,
+    request: &Request,
+    outcome: Outcome,
+    accepted: Accepted,
+    include_object: table::Include,
+    gzip: bool,
+) -> Result<Response<Body>> {
+    match outcome {
+        Outcome::Watch(outcome) => Ok(watch::stream(
+            Arc::clone(&request.endpoint),
+            accepted,
+            include_object,
+            outcome,
+            server.shutdown.clone(),
+        )),
+        outcome => Renderer { endpoint: &request.endpoint, accepted, include_object, gzip }.render(outcome),
+    }
+}
+
+/// A group or version that is not served at all is another 404 than a resource that its version does not have.
+fn not_served(server: &Server, call: &Call) -> Error {
+    let known =
+        server.registry.endpoints().iter().any(|endpoint| {
+            endpoint.info.group == call.info.group && endpoint.info.version == call.info.version
+        });
+    if known { Error::path_not_found() } else { super::path::plain_not_found() }
+}
+
+fn path_fits(endpoint: &Endpoint, call: &Call) -> bool {
+    let info = &call.info;
+    let named = !info.name.is_empty() && !is_selected_name(call);
+    if !info.rest.is_empty() && info.subresource != "proxy" {
+        return false;
+    }
+    match (endpoint.info.namespaced, info.in_namespace_path) {
+        (true, false) => {
+            !named
+                && matches!(
+                    info.verb.as_str(),
+                    "list" | "watch" | "create" | "deletecollection" | "update" | "patch" | ""
+                )
+        }
+        (false, true) => false,
+        _ => true,
+    }
+}
+
+/// Whether the request's name comes from a field selector, not from the path.
+fn is_selected_name(call: &Call) -> bool {
+    matches!(call.info.verb.as_str(), "list" | "deletecollection" | "watch")
+        && call.info.subresource.is_empty()
+}
+
+fn is_plain(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE)
+}
+
+fn allowed(endpoint: &Endpoint, call: &Call) -> bool {
+    let info = &call.info;
+    let across = endpoint.info.namespaced && !info.in_namespace_path;
+    let in_collection = info.name.is_empty() || is_selected_name(call);
+    let fits = match info.verb.as_str() {
+        "list" | "watch" => true,
+        "create" | "deletecollection" => !across && in_collection,
+        "get" | "update" | "patch" | "delete" => !in_collection,
+        _ => false,
+    };
+    fits && is_plain(&call.parts.method) && endpoint.info.has_verb(&info.verb)
+}
+
+fn refused(endpoint: &Endpoint, call: &Call) -> Error {
+    // Lists without watches are told by the registry upstream, hence other words.
+    if call.info.verb == "watch" && endpoint.info.has_verb("list") {
+        return Error::method_not_supported(&endpoint.info.group, &endpoint.info.plural, "watch");
+    }
+    error::method_not_allowed()
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
+}

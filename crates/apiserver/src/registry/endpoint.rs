@@ -1,0 +1,275 @@
+//! One served resource: its row, its strategy, its store, and the forms in which its objects leave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use api_types::resource::{self, ResourceInfo};
+use api_types::{codec, convert, schema};
+use bytes::Bytes;
+use serde_json::Value;
+use storage::{Field, Object, ResourceConfig, ResourceStore, Store};
+
+use super::managed::Managers;
+use super::strategy::Strategy;
+use super::{Settings, strategies};
+use crate::error::{Error, Result};
+
+/// Fields of the cache that are indexed, because many clients each watch one value.
+const INDEXED: [(&str, &str, &str); 1] = [("", "pods", "spec.nodeName")];
+
+/// The encodings of one object that an endpoint keeps; added to the endpoint's number they name a storage slot.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// Canonical JSON in the served version, where that is not the stored one.
+    Json,
+    /// The protobuf message in the served version, without envelope.
+    Protobuf,
+    /// `{"metadata":…}` alone.
+    Metadata,
+}
+
+const FORMS: u32 = 8;
+
+/// One served resource.
+pub struct Endpoint {
+    /// The row, in the served version.
+    pub info: Arc<ResourceInfo>,
+    /// The row of the stored version; equal to `info` for nearly all resources.
+    pub hub: Arc<ResourceInfo>,
+    /// Where objects are; `None` for resources that exist only in answers (reviews, bindings).
+    pub store: Option<ResourceStore>,
+    /// What the resource adds to the generic operations.
+    pub strategy: Arc<dyn Strategy>,
+    /// Who sets which field.
+    pub managers: Managers,
+    /// `{"kind":"Pod","apiVersion":"v1",`
+    pub head: Bytes,
+    id: u32,
+}
+
+impl Endpoint {
+    pub(super) fn new(info: Arc<ResourceInfo>, store: &Store, settings: &Settings) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let hub = hub_of(&info);
+        let store = match info.key_prefix.is_empty() {
+            true => None,
+            false => Some(store.resource(config(&hub, settings)).map_err(storage_error)?),
+        };
+        let head = format!(r#"{{"kind":"{}","apiVersion":"{}","#, info.kind, info.api_version());
+        Ok(Endpoint {
+            strategy: strategies::of(&info),
+            managers: Managers::new(&info),
+            hub,
+            store,
+            head: head.into(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            info,
+        })
+    }
+
+    /// Whether the served version differs from the stored one.
+    pub fn converts(&self) -> bool {
+        self.info.version != self.hub.version || self.info.group != self.hub.group
+    }
+
+    /// The store of a resource that has one.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed` for resources that exist only in answers.
+    pub fn store(&self) -> Result<&ResourceStore> {
+        self.store.as_ref().ok_or_else(crate::error::method_not_allowed)
+    }
+
+    /// A stored object parsed, in the served version.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    pub fn value(&self, object: &Object) -> Result<Value> {
+        self.from_hub(object.value())
+    }
+
+    /// An object of the stored version in the served version.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    pub fn from_hub(&self, value: Value) -> Result<Value> {
+        if !self.converts() {
+            return Ok(value);
+        }
+        convert::convert(&self.hub, &self.info, value).map_err(Error::internal)
+    }
+
+    /// An object of the served version in the stored version. Takes a copy only where they differ.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    pub fn to_hub<'a>(&self, value: &'a Value) -> Result<std::borrow::Cow<'a, Value>> {
+        if !self.converts() {
+            return Ok(std::borrow::Cow::Borrowed(value));
+        }
+        convert::convert(&self.info, &self.hub, value.clone())
+            .map(std::borrow::Cow::Owned)
+            .map_err(Error::internal)
+    }
+
+    /// Canonical JSON in the served version: the cache's own bytes unless the versions differ.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    pub fn json(&self, object: &Object) -> Result<Bytes> {
+        if !self.converts() {
+            return Ok(object.json().clone());
+        }
+        object.encodings().get_or_try_make(self.slot(Form::Json), || {
+            let mut value = self.value(object)?;
+            strip_kind(&mut value);
+            serde_json::to_vec(&value).map(Bytes::from).map_err(Error::internal)
+        })
+    }
+
+    /// The protobuf message, without envelope, made once per object.
+    ///
+    /// # Errors
+    /// The object cannot be encoded.
+    pub fn protobuf(&self, object: &Object) -> Result<Bytes> {
+        object
+            .encodings()
+            .get_or_try_make(self.slot(Form::Protobuf), || self.encode_protobuf(&self.value(object)?))
+    }
+
+    /// The protobuf message of an object that is not stored.
+    ///
+    /// # Errors
+    /// The object cannot be encoded.
+    pub fn encode_protobuf(&self, value: &Value) -> Result<Bytes> {
+        codec::encode(&self.info.schema, value).map(Bytes::from).map_err(Error::internal)
+    }
+
+    /// `{"metadata":…}` alone, made once per object.
+    ///
+    /// # Errors
+    /// The stored bytes are not an object.
+    pub fn metadata(&self, object: &Object) -> Result<Bytes> {
+        object.encodings().get_or_try_make(self.slot(Form::Metadata), || {
+            metadata_only(object.json()).map_err(Error::internal)
+        })
+    }
+
+    fn slot(&self, form: Form) -> u32 {
+        self.id * FORMS + form as u32
+    }
+
+    /// Whether objects of the resource can be encoded as protobuf: built-in ones can.
+    pub fn has_protobuf(&self) -> bool {
+        !self.info.schema.type_name.is_empty()
+    }
+}
+
+/// `{"metadata":…}` of an object's JSON, copied, not parsed further.
+///
+/// # Errors
+/// The text is not a JSON object.
+pub fn metadata_only(json: &[u8]) -> serde_json::Result<Bytes> {
+    #[derive(serde::Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow)]
+        metadata: &'a serde_json::value::RawValue,
+    }
+    let Metadata { metadata } = serde_json::from_slice(json)?;
+    Ok(format!(r#"{{"metadata":{}}}"#, metadata.get()).into())
+}
+
+/// Removes `kind` and `apiVersion`.
+pub fn strip_kind(value: &mut Value) {
+    if let Some(map) = value.as_object_mut() {
+        map.remove("kind");
+        map.remove("apiVersion");
+    }
+}
+
+/// What the registry answers when storage fails and nobody knows better.
+pub fn storage_error(error: storage::Error) -> Error {
+    use storage::Error as E;
+    match error {
+        E::Expired { message, .. } => Error::expired(message),
+        E::TooLargeRevision { requested, current } => crate::error::future_version(requested, current),
+        E::InvalidContinue(why) => Error::bad_request(format!("invalid continue token: {why}")),
+        E::TooLarge { .. } => Error::request_entity_too_large("etcdserver: request is too large"),
+        E::Unavailable { .. } | E::NoSpace(_) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "storage");
+            Error::internal(error)
+        }
+        E::Initializing { retry_after, .. } => {
+            let secs = u32::try_from(retry_after.as_secs()).unwrap_or(1).max(1);
+            Error::too_many_requests("storage is (re)initializing", secs)
+        }
+        E::Removed { .. } => Error::path_not_found(),
+        other => Error::internal(other),
+    }
+}
+
+/// The row of the version in which a resource is stored, or the row itself where that version is not served.
+fn hub_of(info: &Arc<ResourceInfo>) -> Arc<ResourceInfo> {
+    let (group, version) = info.stored_api_version.split_once('/').unwrap_or(("", &info.stored_api_version));
+    if info.key_prefix.is_empty() || (info.group == group && info.version == version) {
+        return Arc::clone(info);
+    }
+    resource::find_kind(group, version, &info.stored_kind).unwrap_or_else(|| Arc::clone(info))
+}
+
+fn config(hub: &ResourceInfo, settings: &Settings) -> ResourceConfig {
+    let mut config =
+        ResourceConfig::new(&hub.key_prefix, hub.namespaced, &hub.stored_api_version, &hub.stored_kind);
+    config.group = hub.group.to_string();
+    config.resource = hub.plural.to_string();
+    for selectable in &hub.selectable_fields {
+        if matches!(&*selectable.label, "metadata.name" | "metadata.namespace") {
+            continue;
+        }
+        let mut field = Field::new(&selectable.label).path(&selectable.path);
+        for (label, path, default) in strategies::FIELD_EXTRAS
+            .iter()
+            .filter(|(group, plural, ..)| hub.group == *group && hub.plural == *plural)
+            .map(|(_, _, label, path, default)| (label, path, default))
+        {
+            if selectable.label == *label {
+                if !path.is_empty() {
+                    field = field.path(path);
+                }
+                field = field.default_value(default);
+            }
+        }
+        if INDEXED.contains(&(&*hub.group, &*hub.plural, &*selectable.label)) {
+            field = field.indexed();
+        }
+        config = config.field(field);
+    }
+    if hub.kind == "Event" {
+        config.ttl = Some(settings.event_ttl);
+    }
+    let row = hub.clone();
+    config.decode = Some(Arc::new(move |raw| decode_stored(&row, raw)));
+    config
+}
+
+/// A stored value that is not JSON of the stored version: protobuf written by upstream, or another version.
+fn decode_stored(hub: &ResourceInfo, raw: &[u8]) -> std::result::Result<Value, String> {
+    let mut value: Value = match codec::is_protobuf(raw) {
+        true => codec::decode_object(raw).map_err(|err| err.to_string())?,
+        false => serde_json::from_slice(raw).map_err(|err| err.to_string())?,
+    };
+    let api_version = value["apiVersion"].as_str().unwrap_or_default().to_owned();
+    let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+    strip_kind(&mut value);
+    if api_version == hub.api_version() {
+        return Ok(value);
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    match resource::find_kind(group, version, &kind) {
+        Some(row) => convert::convert(&row, hub, value).map_err(|err| err.to_string()),
+        None if schema::by_gvk(group, version, &kind).is_none() && !hub.schema.type_name.is_empty() => {
+            Err(format!("stored as {api_version} {kind}, which is unknown"))
+        }
+        None => Ok(value),
+    }
+}

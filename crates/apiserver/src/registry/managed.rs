@@ -1,0 +1,61 @@
+//! `metadata.managedFields`: who set which field (KEP-555).
+
+use api_types::apply::FieldManager;
+use api_types::resource::ResourceInfo;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::strategies;
+use super::{Endpoint, meta};
+
+/// The field managers of a resource: for the object itself and for each subresource that writes it.
+pub struct Managers {
+    object: FieldManager,
+    status: FieldManager,
+    other: Vec<(String, FieldManager)>,
+}
+
+impl Managers {
+    /// For a row.
+    pub fn new(info: &ResourceInfo) -> Self {
+        let manager = |subresource: &str| {
+            FieldManager::new(info.schema.clone(), &info.api_version(), &info.kind, subresource)
+        };
+        let object = match info.subresource("status") {
+            Some(_) => manager("").with_reset_fields(["status"]),
+            None => manager(""),
+        };
+        let others = info.subresources.iter().filter(|sub| sub.name != "status");
+        Managers {
+            object,
+            status: manager("status").with_reset_fields(strategies::status_reset_fields(info)),
+            other: others.map(|sub| (sub.name.to_string(), manager(&sub.name))).collect(),
+        }
+    }
+
+    /// The manager for a subresource, "" for the object itself.
+    pub fn of(&self, subresource: &str) -> &FieldManager {
+        match subresource {
+            "status" => &self.status,
+            _ => self
+                .other
+                .iter()
+                .find(|(name, _)| name == subresource)
+                .map_or(&self.object, |(_, manager)| manager),
+        }
+    }
+}
+
+/// Records that `manager` set what differs between the stored object and the new one.
+pub(super) fn on_update(
+    endpoint: &Endpoint,
+    old: Option<&Value>,
+    object: &mut Value,
+    manager: &str,
+    subresource: &str,
+) {
+    endpoint.managers.of(subresource).update(old, object, manager, Timestamp::now());
+    if meta::field(object, "managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        meta::set(object, "managedFields", None);
+    }
+}

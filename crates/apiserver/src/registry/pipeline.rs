@@ -1,0 +1,198 @@
+//! The stages that creations and updates share: namespace and name checks, managed fields, admission, validation.
+
+use api_types::field::{self, ErrorList, Path};
+use api_types::resource::ResourceInfo;
+use serde_json::Value;
+
+use super::options::WriteOptions;
+use super::request::Request;
+use super::{Registry, meta};
+use crate::admission::{self, Operation};
+use crate::error::{self, Error, Result};
+
+/// One write on its way: the request, its options, and which way it goes.
+pub(super) struct Write<'a> {
+    pub request: &'a Request,
+    pub options: &'a WriteOptions,
+    pub operation: Operation,
+}
+
+/// Makes the object's namespace that of the path, or refuses another one.
+pub(super) fn check_namespace(request: &Request, object: &mut Value) -> Result<()> {
+    if !request.endpoint.info.namespaced {
+        meta::map(object).remove("namespace");
+        return Ok(());
+    }
+    let named = meta::text(object, "namespace");
+    if named.is_empty() {
+        let namespace = request.namespace.clone();
+        meta::set(object, "namespace", Some(namespace.into()));
+    } else if named != request.namespace {
+        return Err(Error::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses an object that carries another name than the path.
+pub(super) fn check_name(request: &Request, object: &mut Value) -> Result<()> {
+    let name = meta::text(object, "name");
+    if name.is_empty() {
+        if meta::text(object, "generateName").is_empty() || !request.name.is_empty() {
+            meta::set(object, "name", Some(request.name.clone().into()));
+        }
+        return Ok(());
+    }
+    if name != request.name {
+        return Err(Error::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            request.name
+        )));
+    }
+    Ok(())
+}
+
+/// Drops repeated owner references, with upstream's warning.
+pub(super) fn dedup_owners(request: &Request, object: &mut Value) {
+    let Some(owners) = object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut) else {
+        return;
+    };
+    let mut seen: Vec<Value> = Vec::with_capacity(owners.len());
+    let before = owners.len();
+    owners.retain(|owner| {
+        let fresh = !seen.contains(owner);
+        if fresh {
+            seen.push(owner.clone());
+        }
+        fresh
+    });
+    if owners.len() < before {
+        request.warn(["metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ".to_owned()
+            + &seen.iter().filter_map(|owner| owner["uid"].as_str()).collect::<Vec<_>>().join(", ")]);
+    }
+}
+
+impl Registry {
+    /// Lets admission change the object.
+    pub(super) async fn admit(&self, write: &Write<'_>, object: Value, old: Option<&Value>) -> Result<Value> {
+        if write.request.internal {
+            return Ok(object);
+        }
+        let chain = self.admission.load_full();
+        let mut attributes = attributes(write, Some(object), old);
+        chain.mutate(&mut attributes, self).await?;
+        let admission::Request { object, warnings, .. } = attributes;
+        write.request.warn(warnings);
+        object.ok_or_else(|| Error::internal("an admission plug-in took the object away"))
+    }
+
+    /// Asks admission whether the object may be stored; hands it back.
+    pub(super) async fn admit_finally(
+        &self,
+        write: &Write<'_>,
+        object: Value,
+        old: Option<&Value>,
+    ) -> Result<Value> {
+        if write.request.internal {
+            return Ok(object);
+        }
+        let chain = self.admission.load_full();
+        let attributes = attributes(write, Some(object), old);
+        chain.validate(&attributes, self).await?;
+        let admission::Request { object, warnings, .. } = attributes;
+        write.request.warn(warnings);
+        Ok(object.unwrap_or_default())
+    }
+
+    /// Asks admission whether an object may be deleted.
+    pub(super) async fn admit_delete(
+        &self,
+        request: &Request,
+        name: &str,
+        options: &Value,
+        dry_run: bool,
+        old: &Value,
+    ) -> Result<()> {
+        if request.internal {
+            return Ok(());
+        }
+        let chain = self.admission.load_full();
+        let mut attributes = admission::Request {
+            operation: Operation::Delete,
+            resource: &request.endpoint.info,
+            subresource: "",
+            namespace: &request.namespace,
+            name,
+            user: &request.user,
+            dry_run,
+            options,
+            object: None,
+            old_object: Some(old),
+            warnings: Vec::new(),
+        };
+        chain.mutate(&mut attributes, self).await?;
+        chain.validate(&attributes, self).await?;
+        request.warn(attributes.warnings);
+        Ok(())
+    }
+}
+
+fn attributes<'a>(
+    write: &'a Write<'_>,
+    object: Option<Value>,
+    old: Option<&'a Value>,
+) -> admission::Request<'a> {
+    admission::Request {
+        operation: write.operation,
+        resource: &write.request.endpoint.info,
+        subresource: &write.request.subresource,
+        namespace: &write.request.namespace,
+        name: &write.request.name,
+        user: &write.request.user,
+        dry_run: write.options.dry_run,
+        options: &write.options.raw,
+        object,
+        old_object: old,
+        warnings: Vec::new(),
+    }
+}
+
+/// Validates a new object: metadata, the kind's rules, the strategy's rules.
+pub(super) fn validate_create(request: &Request, object: &Value) -> Result<()> {
+    let endpoint = &request.endpoint;
+    let mut errors = name_errors(object);
+    errors.append(endpoint.strategy.validate_create(object));
+    refuse(&endpoint.info, object, errors)
+}
+
+/// Validates a changed object against the stored one.
+pub(super) fn validate_update(request: &Request, object: &Value, old: &Value) -> Result<()> {
+    let endpoint = &request.endpoint;
+    let mut errors = name_errors(object);
+    errors.append(endpoint.strategy.validate_update(object, old));
+    refuse(&endpoint.info, object, errors)
+}
+
+fn name_errors(object: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if meta::text(object, "name").is_empty() {
+        let path = Path::new("metadata.name");
+        errors.push(field::Error::required(&path, "name or generateName is required"));
+    }
+    errors
+}
+
+fn refuse(info: &ResourceInfo, object: &Value, errors: ErrorList) -> Result<()> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(error::invalid(info, meta::text(object, "name"), errors)),
+    }
+}
+
+/// An update without a resource version, on a resource that insists on one.
+pub(super) fn version_required(info: &ResourceInfo, name: &str) -> Error {
+    let path = Path::new("metadata.resourceVersion");
+    let error = field::Error::invalid(&path, 0, "must be specified for an update");
+    Error::invalid(&info.group, &info.plural, name, vec![error])
+}

@@ -1,0 +1,299 @@
+//! update: PUT of an object or of its status, and the loop that every change of a stored object goes through.
+
+use std::sync::Arc;
+
+use api_types::apply::keep_timestamps_if_unchanged;
+use api_types::default;
+use http::StatusCode;
+use serde_json::Value;
+use storage::{Freshness, Object};
+
+use super::body::{self, Expected};
+use super::endpoint::{storage_error, strip_kind};
+use super::options::WriteOptions;
+use super::pipeline::{self, Write};
+use super::request::{Item, Outcome, Request};
+use super::strategy::advance_generation;
+use super::{Registry, managed, meta};
+use crate::admission::Operation;
+use crate::error::{self, Result};
+
+/// How often a change that may be made again is made again when others change the object in between.
+const CONFLICT_ATTEMPTS: usize = 16;
+
+/// Makes the new object from the stored one (`None`: absent).
+pub(super) type Transform<'a> = dyn Fn(Option<&Value>) -> Result<Value> + Send + Sync + 'a;
+
+/// How a change deals with versions and absence.
+pub(super) struct Change<'a> {
+    pub transform: &'a Transform<'a>,
+    /// Records the fields' owners; the transform of an apply has done so already.
+    pub record_owners: bool,
+    /// An absent object is created.
+    pub create_absent: bool,
+    /// The transform starts from the stored object, so that a conflict is met by doing it again.
+    pub is_patch: bool,
+}
+
+impl Registry {
+    /// Replaces an object, or its status.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the body, the object or the moment.
+    pub async fn update(&self, request: &Request) -> Result<Outcome> {
+        let options = WriteOptions::parse("UpdateOptions", &request.query, false)?;
+        let info = &request.endpoint.info;
+        let expected = Expected::object(info);
+        let first = parking_lot::Mutex::new(Some(self.decode_update(request, &expected, &options)?));
+        let transform = |_: Option<&Value>| match first.lock().take() {
+            Some(object) => Ok(object),
+            // A second attempt is rare: reading the body again is cheaper than keeping a copy of each.
+            None => {
+                let object = self.decode_update(request, &expected, &options);
+                request.warnings.lock().dedup();
+                object
+            }
+        };
+        let change = Change {
+            transform: &transform,
+            record_owners: true,
+            create_absent: request.endpoint.strategy.traits().create_on_update
+                && request.subresource.is_empty(),
+            is_patch: false,
+        };
+        self.change(request, &options, &change).await
+    }
+
+    fn decode_update(
+        &self,
+        request: &Request,
+        expected: &Expected<'_>,
+        options: &WriteOptions,
+    ) -> Result<Value> {
+        let mut object = body::decode(request, expected, options.field_validation)?;
+        default::apply(&request.endpoint.info, &mut object);
+        pipeline::check_namespace(request, &mut object)?;
+        pipeline::check_name(request, &mut object)?;
+        Ok(object)
+    }
+
+    /// Changes a stored object: reads, transforms, admits, validates, stores; again on conflict where that is right.
+    pub(super) async fn change(
+        &self,
+        request: &Request,
+        options: &WriteOptions,
+        change: &Change<'_>,
+    ) -> Result<Outcome> {
+        let endpoint = &request.endpoint;
+        let store = endpoint.store()?;
+        let mut fresh = false;
+        let mut current =
+            store.get(&request.namespace, &request.name, Freshness::Any).await.map_err(storage_error)?;
+        for _ in 0..CONFLICT_ATTEMPTS {
+            let Some(stored) = current.take() else {
+                if !fresh {
+                    fresh = true;
+                    current = self.read_latest(request).await?;
+                    if current.is_some() {
+                        continue;
+                    }
+                }
+                return self.create_instead(request, options, change).await;
+            };
+            match self.attempt(request, options, change, &stored).await? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Conflict(None) if fresh => {
+                    return Err(error::modified(&endpoint.info, &request.name));
+                }
+                // The cache may be behind: the version is judged again by what is stored now.
+                Attempt::Conflict(None) => {
+                    fresh = true;
+                    current = self.read_latest(request).await?;
+                }
+                Attempt::Conflict(Some(now)) => {
+                    fresh = true;
+                    current = Some(now);
+                }
+                Attempt::Gone => {
+                    fresh = true;
+                    current = None;
+                }
+            }
+        }
+        Err(error::modified(&endpoint.info, &request.name))
+    }
+
+    async fn read_latest(&self, request: &Request) -> Result<Option<Arc<Object>>> {
+        let store = request.endpoint.store()?;
+        store.get(&request.namespace, &request.name, Freshness::Latest).await.map_err(storage_error)
+    }
+
+    async fn create_instead(
+        &self,
+        request: &Request,
+        options: &WriteOptions,
+        change: &Change<'_>,
+    ) -> Result<Outcome> {
+        let endpoint = &request.endpoint;
+        if !change.create_absent {
+            return Err(error::not_found(&endpoint.info, &request.name));
+        }
+        let mut object = (change.transform)(None)?;
+        if !meta::text(&object, "resourceVersion").is_empty() || !meta::text(&object, "uid").is_empty() {
+            // Whoever names a version or a uid means an object that was there.
+            let missing = match meta::text(&object, "uid") {
+                "" => error::not_found(&endpoint.info, &request.name),
+                uid => error::conflict(
+                    &endpoint.info,
+                    &request.name,
+                    &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: "),
+                ),
+            };
+            return Err(missing);
+        }
+        if change.record_owners {
+            let manager = request.manager(&options.field_manager);
+            managed::on_update(endpoint, None, &mut object, &manager, &request.subresource);
+        }
+        let write = Write { request, options, operation: Operation::Create };
+        let item = self.finish_create(&write, object).await?;
+        Ok(Outcome::Object(StatusCode::CREATED, item))
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        options: &WriteOptions,
+        change: &Change<'_>,
+        stored: &Arc<Object>,
+    ) -> Result<Attempt> {
+        let endpoint = &request.endpoint;
+        let old = endpoint.value(stored)?;
+        let mut object = (change.transform)(Some(&old))?;
+        strip_kind(&mut object);
+        let version = meta::text(&object, "resourceVersion").to_owned();
+        let unconditional = version.is_empty() || version == "0";
+        if unconditional && !change.is_patch && !endpoint.strategy.traits().unconditional_update {
+            return Err(pipeline::version_required(&endpoint.info, &request.name));
+        }
+        if !unconditional && version.parse() != Ok(stored.revision()) {
+            return Ok(Attempt::Conflict(None));
+        }
+        check_uid(request, &object, &old)?;
+        if change.record_owners {
+            let manager = request.manager(&options.field_manager);
+            managed::on_update(endpoint, Some(&old), &mut object, &manager, &request.subresource);
+        }
+        let write = Write { request, options, operation: Operation::Update };
+        let mut object = self.admit(&write, object, Some(&old)).await?;
+        default::apply(&endpoint.info, &mut object);
+        pipeline::dedup_owners(request, &mut object);
+        prepare(request, &mut object, &old);
+        pipeline::validate_update(request, &object, &old)?;
+        request.warn(endpoint.strategy.warnings(&object, Some(&old)));
+        let mut object = self.admit_finally(&write, object, Some(&old)).await?;
+        let reservation = match request.subresource.is_empty() {
+            true => endpoint.strategy.reserve(self, &mut object, Some(&old), options.dry_run).await?,
+            false => None,
+        };
+        keep_timestamps_if_unchanged(&old, &mut object);
+        if options.dry_run {
+            return Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Made(object))));
+        }
+        let outcome = self.put(request, stored, object).await;
+        if let (Ok(Attempt::Done(_)), Some(reservation)) = (&outcome, reservation) {
+            reservation.commit();
+        }
+        match outcome? {
+            // A full update names the version that it replaces; its conflict is the client's to solve.
+            Attempt::Conflict(Some(_)) if !change.is_patch && !unconditional => {
+                Err(error::modified(&endpoint.info, &request.name))
+            }
+            attempt => Ok(attempt),
+        }
+    }
+
+    /// Stores the changed object, or removes it when the change took away the last thing that held it back.
+    pub(super) async fn put(
+        &self,
+        request: &Request,
+        stored: &Arc<Object>,
+        object: Value,
+    ) -> Result<Attempt> {
+        let endpoint = &request.endpoint;
+        let store = endpoint.store()?;
+        if is_released(request, &object) {
+            return match store.delete(stored).await {
+                Ok(revision) => {
+                    endpoint.strategy.after_delete(self, &object).await;
+                    let mut object = object;
+                    meta::set(&mut object, "resourceVersion", Some(revision.to_string().into()));
+                    Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Made(object))))
+                }
+                Err(error) => Attempt::from_error(error),
+            };
+        }
+        let result = {
+            let value = endpoint.to_hub(&object)?;
+            store.update(stored, &value).await
+        };
+        match result {
+            Ok(updated) => Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Stored(updated)))),
+            Err(error) => Attempt::from_error(error),
+        }
+    }
+}
+
+/// What came of one attempt.
+pub(super) enum Attempt {
+    Done(Outcome),
+    /// Another version is stored: this one, or one that has to be read.
+    Conflict(Option<Arc<Object>>),
+    Gone,
+}
+
+impl Attempt {
+    fn from_error(error: storage::Error) -> Result<Self> {
+        match error {
+            storage::Error::Conflict(now) => Ok(Attempt::Conflict(Some(now))),
+            storage::Error::NotFound { .. } => Ok(Attempt::Gone),
+            other => Err(storage_error(other)),
+        }
+    }
+}
+
+/// A uid in the body is a precondition.
+fn check_uid(request: &Request, object: &Value, old: &Value) -> Result<()> {
+    let (wanted, found) = (meta::text(object, "uid"), meta::text(old, "uid"));
+    if wanted.is_empty() || wanted == found {
+        return Ok(());
+    }
+    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(error::conflict(&request.endpoint.info, &request.name, &why))
+}
+
+/// Restores what an update may not change.
+fn prepare(request: &Request, object: &mut Value, old: &Value) {
+    let strategy = &request.endpoint.strategy;
+    meta::keep(object, old, "generation");
+    match request.subresource.as_str() {
+        "status" => strategy.prepare_status_update(object, old),
+        _ => strategy.prepare_update(object, old),
+    }
+    for key in ["uid", "creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        meta::keep(object, old, key);
+    }
+    if request.subresource != "status" {
+        advance_generation(strategy.traits().generation, object, old);
+    }
+    meta::keep(object, old, "resourceVersion");
+}
+
+/// Whether nothing holds back any longer an object that is being deleted.
+fn is_released(request: &Request, object: &Value) -> bool {
+    let grace = meta::field(object, "deletionGracePeriodSeconds").and_then(Value::as_i64);
+    meta::is_deleting(object)
+        && grace.is_none_or(|secs| secs == 0)
+        && !meta::has_finalizers(object)
+        && !request.endpoint.strategy.holds_back_deletion(object)
+}

@@ -1,0 +1,226 @@
+//! The server: what it is made of, and how it starts and stops.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::authn::{self, Authenticator, RequestHeaders};
+use access::authz::{Authorizer, NodeGraph, Rbac};
+use anyhow::Context as _;
+use component::health::Health;
+use component::{CancellationToken, serve};
+use serde_json::{Value, json};
+use storage::Store;
+
+use crate::filters::{self, InFlight, Peers};
+use crate::options::Options;
+use crate::registry::{Registry, Settings};
+use crate::start;
+use crate::tokens::Tokens;
+
+/// The port when `--secure-port` is not given.
+const DEFAULT_PORT: u16 = 6443;
+
+/// Everything that handlers share.
+pub struct Server {
+    /// The command line.
+    pub options: Options,
+    /// The resources.
+    pub registry: Arc<Registry>,
+    /// Who is asking.
+    pub authenticator: Authenticator,
+    /// May they.
+    pub authorizer: Authorizer,
+    /// Roles and bindings.
+    pub rbac: Arc<Rbac>,
+    /// What kubelets may see.
+    pub nodes: Arc<NodeGraph>,
+    /// Service account tokens.
+    pub tokens: Tokens,
+    /// `/healthz`, `/livez`, `/readyz`.
+    pub health: Health,
+    /// Client certificates of open connections.
+    pub peers: Peers,
+    /// Limits of requests at once.
+    pub in_flight: InFlight,
+    /// Cancelled when the server has to stop.
+    pub shutdown: CancellationToken,
+    /// Address and port for others.
+    pub advertised: SocketAddr,
+}
+
+/// Runs kube-apiserver to its end.
+///
+/// # Errors
+/// The configuration cannot work: files, addresses, modes. What waits for etcd says so and goes on waiting.
+pub async fn run(options: Options, context: component::Context) -> anyhow::Result<()> {
+    let shutdown = context.shutdown.clone();
+    let listener = bind(&options).await?;
+    let server = tokio::select! {
+        built = build(options, listener.local_addr(), shutdown.clone()) => built?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    start::background(&server);
+    let service = {
+        let server = Arc::clone(&server);
+        tower::service_fn(move |request| filters::serve(Arc::clone(&server), request))
+    };
+    // Bootstrap objects are made while requests are answered already; /readyz says when they are there.
+    start::bootstrap(&server)?;
+    listener.serve(service, shutdown).await;
+    Ok(())
+}
+
+async fn bind(options: &Options) -> anyhow::Result<serve::Server> {
+    let mut config = options
+        .serving
+        .config(DEFAULT_PORT, "apiserver")
+        .context("--secure-port 0 leaves nothing to serve; choose a port")?;
+    if let Some(tls) = &mut config.tls {
+        let service = crate::addresses::first_of_range(&options.cluster.service_cluster_ip_range);
+        tls.names.extend(
+            [
+                "kubernetes",
+                "kubernetes.default",
+                "kubernetes.default.svc",
+                "kubernetes.default.svc.cluster.local",
+            ]
+            .map(str::to_owned),
+        );
+        tls.names.extend(service.map(|ip| ip.to_string()));
+        tls.names.extend(options.cluster.advertise_address.map(|ip| ip.to_string()));
+    }
+    serve::Server::bind(config).await.context("cannot serve HTTPS")
+}
+
+async fn build(
+    options: Options,
+    local: SocketAddr,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Arc<Server>> {
+    let advertised = SocketAddr::new(advertise_address(&options, local.ip()), local.port());
+    let tokens = Tokens::load(&options.service_accounts, &advertised.to_string())?;
+    let rbac = Arc::new(Rbac::new());
+    let nodes = Arc::new(NodeGraph::new(crate::bootstrap_objects::node_rules()));
+    let authorizer = Authorizer::from_flags(
+        &options.authorization.authorization_mode,
+        Arc::clone(&rbac),
+        Arc::clone(&nodes),
+    )?;
+    let store = Store::connect(store_options(&options)).await.context("cannot use etcd")?;
+    let registry = Registry::new(
+        store,
+        Settings {
+            event_ttl: options.etcd.event_ttl.0,
+            garbage_collector: options.generic.enable_garbage_collector,
+            min_watch_secs: options.generic.min_request_timeout,
+        },
+    );
+    start::add_builtin(&registry, &options)?;
+    let lookup: Arc<dyn access::Lookup> = registry.clone();
+    let authenticator = Authenticator::load(authentication(&options, &tokens), lookup)?;
+    let health = Health::new();
+    let server = Arc::new(Server {
+        in_flight: InFlight::new(
+            options.generic.max_requests_inflight,
+            options.generic.max_mutating_requests_inflight,
+        ),
+        options,
+        registry,
+        authenticator,
+        authorizer,
+        rbac,
+        nodes,
+        tokens,
+        health,
+        peers: Peers::default(),
+        shutdown,
+        advertised,
+    });
+    start::add_health_checks(&server);
+    start::set_admission(&server)?;
+    Ok(server)
+}
+
+fn store_options(options: &Options) -> storage::Options {
+    storage::Options {
+        endpoints: options.etcd.etcd_servers.clone(),
+        ca_file: options.etcd.etcd_cafile.clone(),
+        cert_file: options.etcd.etcd_certfile.clone(),
+        key_file: options.etcd.etcd_keyfile.clone(),
+        prefix: options.etcd.etcd_prefix.clone(),
+        compaction_interval: options.etcd.etcd_compaction_interval.0,
+        ..storage::Options::default()
+    }
+}
+
+fn authentication(options: &Options, tokens: &Tokens) -> authn::Config {
+    let flags = &options.authentication;
+    authn::Config {
+        client_ca_file: flags.client_ca_file.clone(),
+        request_headers: request_headers(options),
+        token_auth_file: flags.token_auth_file.clone(),
+        bootstrap_tokens: flags.enable_bootstrap_token_auth,
+        service_accounts: Some(Arc::clone(&tokens.verifier)),
+        api_audiences: tokens.audiences.clone(),
+        anonymous: flags.anonymous_auth,
+    }
+}
+
+/// The `--requestheader-*` flags, when a front proxy is trusted.
+pub fn request_headers(options: &Options) -> Option<RequestHeaders> {
+    let flags = &options.authentication;
+    flags.requestheader_client_ca_file.clone().map(|client_ca_file| RequestHeaders {
+        client_ca_file,
+        allowed_names: flags.requestheader_allowed_names.clone(),
+        username_headers: flags.requestheader_username_headers.clone(),
+        uid_headers: flags.requestheader_uid_headers.clone(),
+        group_headers: flags.requestheader_group_headers.clone(),
+        extra_header_prefixes: flags.requestheader_extra_headers_prefix.clone(),
+    })
+}
+
+/// The address for others: the flag, else the one bound to, else that of the interface towards the world.
+fn advertise_address(options: &Options, bound: IpAddr) -> IpAddr {
+    options.cluster.advertise_address.unwrap_or_else(|| match bound.is_unspecified() {
+        false => bound,
+        true => crate::addresses::outbound().unwrap_or(bound),
+    })
+}
+
+impl Server {
+    /// `/version`
+    pub fn version(&self) -> Value {
+        use component::version;
+        json!({
+            "major": version::MAJOR,
+            "minor": version::MINOR,
+            "emulationMajor": version::MAJOR,
+            "emulationMinor": version::MINOR,
+            "minCompatibilityMajor": version::MAJOR,
+            "minCompatibilityMinor": "35",
+            "gitVersion": version::GIT_VERSION,
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "",
+            "goVersion": "",
+            "compiler": "rustc",
+            "platform": "linux/amd64",
+        })
+    }
+
+    /// `/`: every path that is not a resource.
+    pub fn root_paths(&self) -> Vec<String> {
+        start::root_paths(self)
+    }
+
+    /// `host:port` for others.
+    pub fn advertised(&self) -> String {
+        self.advertised.to_string()
+    }
+
+    /// How long a request may take.
+    pub fn request_timeout(&self) -> Duration {
+        self.options.generic.request_timeout.0
+    }
+}
