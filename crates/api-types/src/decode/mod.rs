@@ -7,7 +7,11 @@
 
 mod go_type;
 mod scalar;
+#[cfg(test)]
+mod tests;
 mod text;
+mod type_meta;
+mod typed_text;
 mod walk;
 
 use serde_json::Value;
@@ -15,6 +19,8 @@ use serde_json::Value;
 use crate::schema::Schema;
 
 pub use text::{SyntaxError, parse_untyped};
+pub use type_meta::{TypeMeta, type_meta};
+pub use typed_text::typed_text;
 pub use walk::{normalize, prune, strict, strict_untyped};
 
 /// What a decoder read.

@@ -30,8 +30,21 @@ pub fn strict(schema: &Schema, raw: &[u8]) -> Result<Decoded, DecodeError> {
     match walk.first_error {
         Some(error) => Err(error),
         None => {
-            Ok(Decoded { value: value.unwrap_or_else(|| emit::zero(schema)), findings: walk.findings.list })
+            let mut findings = walk.findings.list;
+            if walk.custom {
+                findings.sort_by_cached_key(|finding| custom_order(finding));
+            }
+            Ok(Decoded { value: value.unwrap_or_else(|| emit::zero(schema)), findings })
         }
+    }
+}
+
+/// Custom resources are decoded, their metadata read and the rest pruned one after the other, and pruning sorts.
+fn custom_order(finding: &str) -> (u8, String) {
+    match finding.strip_prefix("unknown field \"") {
+        None => (0, String::new()),
+        Some(path) if path.starts_with("metadata.") => (1, String::new()),
+        Some(path) => (2, path.to_string()),
     }
 }
 
