@@ -71,7 +71,7 @@ impl FieldManager {
     }
 
     /// Adds fields that this endpoint resets and so nobody comes to own through it, such as `status`.
-    pub fn with_reset_fields<'a>(mut self, paths: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn with_reset_fields(mut self, paths: impl IntoIterator<Item: AsRef<str>>) -> Self {
         self.ignored.add(&Set::of_fields(paths));
         self
     }
@@ -372,7 +372,8 @@ pub fn zero_value(schema: &Schema) -> Value {
     match &schema.kind {
         Kind::Struct(fields) => {
             let present = fields.fields.iter().filter(|f| {
-                let is_struct = matches!(f.schema.kind, Kind::Struct(_));
+                // `omitempty` does nothing for Go structs, and times are structs.
+                let is_struct = matches!(f.schema.kind, Kind::Struct(_) | Kind::Time | Kind::MicroTime);
                 !f.pointer && !f.omitzero && (!f.omitempty || is_struct) && f.schema.custom.is_none()
             });
             Value::Object(present.map(|f| (f.name.to_string(), zero_value(&f.schema))).collect())

@@ -16,6 +16,7 @@ mod merge;
 mod node;
 mod path;
 mod prune;
+mod reset;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use manager::{FieldManager, keep_timestamps_if_unchanged, zero_value};
 pub use merge::merge;
 pub use path::{PathElement, path_text};
 pub use prune::remove;
+pub use reset::reset_fields;
 pub use set::Set;
 pub use to_set::field_set;
 pub use typed::check;

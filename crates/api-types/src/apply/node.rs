@@ -56,7 +56,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn is_untyped(self) -> bool {
-        matches!(self.schema.kind, Kind::Any | Kind::RawExtension | Kind::FieldsV1 | Kind::SchemaOr(..))
+        matches!(self.schema.kind, Kind::Any | Kind::SchemaOr(..))
     }
 
     /// Whether `name` is a declared field here (as opposed to a key of a map).

@@ -31,10 +31,10 @@ impl Set {
     }
 
     /// A set of paths of field names, such as `metadata.name`.
-    pub fn of_fields<'a>(paths: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn of_fields(paths: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let mut out = Self::new();
         for path in paths {
-            let elements: Vec<PathElement> = path.split('.').map(PathElement::field).collect();
+            let elements: Vec<PathElement> = path.as_ref().split('.').map(PathElement::field).collect();
             out.insert(&elements);
         }
         out

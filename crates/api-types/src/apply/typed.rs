@@ -31,7 +31,10 @@ impl Walker {
     }
 
     fn walk(&mut self, node: Node<'_>, value: &Value) {
-        if value.is_null() || node.is_untyped() {
+        if value.is_null()
+            || node.is_untyped()
+            || matches!(node.schema.kind, Kind::RawExtension | Kind::FieldsV1)
+        {
             return;
         }
         match (&node.schema.kind, value) {
