@@ -3,6 +3,8 @@
 //! Built-in rows come from `schema/resources.jsonl`; a CustomResourceDefinition makes the same row at run time.
 
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;

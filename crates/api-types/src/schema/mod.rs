@@ -8,6 +8,8 @@
 mod custom;
 pub(crate) mod emit;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
