@@ -1,1 +1,23 @@
-//! kube-controller-manager: the built-in controllers.
+//! `kube-controller-manager`: the built-in controllers, one folder each.
+//!
+//! ```text
+//!  manager (table of controllers, leader election, /healthz /metrics)
+//!     │ starts each with a Context
+//!     ▼
+//!  <controller>/controller.rs: informers → keys → queue → reconcile(key)
+//!                                                            │ snapshot from caches
+//!                                                            ▼
+//!  <controller>/plan.rs: plan(snapshot, now) -> actions   (pure: no client, no clock)
+//!                                                            │
+//!                                                            ▼ act: writes through client::Writer
+//! ```
+//!
+//! The crate never lists or watches by itself, and its controllers talk to each other only through the API.
+
+pub mod common;
+pub mod context;
+pub mod manager;
+pub mod options;
+
+mod deployment;
+mod replicaset;

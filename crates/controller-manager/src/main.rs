@@ -1,3 +1,10 @@
-//! kube-controller-manager: the built-in controllers.
+//! `kube-controller-manager`: see the library for what it does.
 
-fn main() {}
+use component::Daemon;
+
+fn main() -> std::process::ExitCode {
+    component::run(
+        Daemon::new("kube-controller-manager", "Runs the controllers that bring a cluster to its declared state"),
+        controller_manager::manager::start,
+    )
+}

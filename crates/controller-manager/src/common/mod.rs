@@ -1,0 +1,7 @@
+//! What several controllers share: pods, ownership, conditions, hashes, address ranges.
+
+pub mod cidr;
+pub mod claim;
+pub mod hash;
+pub mod pods;
+pub mod selector;

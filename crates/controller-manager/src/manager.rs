@@ -1,0 +1,186 @@
+//! The table of controllers, and the life of the process around them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use client::delegated::{self, Delegated};
+use client::{Informers, connect, leader};
+use component::endpoints::Endpoints;
+use component::exit::WithCure;
+use component::health::{Health, On};
+use component::serve::Server;
+
+use crate::context::Context;
+use crate::options::{DEFAULT_PORT, Options};
+
+type Running = Pin<Box<dyn Future<Output = Result<(), anyhow::Error>> + Send>>;
+
+/// One controller: upstream's name and old alias, whether it runs by default, and how to run it.
+struct Entry {
+    name: &'static str,
+    alias: &'static str,
+    on: bool,
+    run: fn(Context) -> Running,
+}
+
+/// A line of the table: `run` is an `async fn(Context) -> Result<(), anyhow::Error>` that ends at shutdown.
+macro_rules! controller {
+    ($name:literal, $alias:literal, $on:literal, $run:path) => {
+        Entry { name: $name, alias: $alias, on: $on, run: |context| Box::pin($run(context)) }
+    };
+}
+
+/// Every controller that exists; one line each, by name.
+const TABLE: &[Entry] = &[
+    controller!("deployment-controller", "deployment", true, crate::deployment::run),
+    controller!("replicaset-controller", "replicaset", true, crate::replicaset::run),
+    controller!(
+        "replicationcontroller-controller",
+        "replicationcontroller",
+        true,
+        crate::replicaset::run_replication
+    ),
+];
+
+/// Upstream's controllers that are not here; naming one is an error that says so.
+const ABSENT: &[&str] = &[
+    "cloud-node-lifecycle-controller",
+    "device-taint-eviction-controller",
+    "node-route-controller",
+    "service-lb-controller",
+    "selinux-warning-controller",
+];
+
+/// Runs the manager until shutdown.
+///
+/// # Errors
+/// Whatever keeps it from running, with its cure.
+pub async fn start(options: Options, daemon: component::Context) -> Result<(), anyhow::Error> {
+    let options = Arc::new(options);
+    let connection = connect::Options::daemon(&options.kubeconfig, daemon.daemon.name);
+    let client = connect(&connection).await.cure("check --kubeconfig and the files it names")?;
+    let informers = Informers::new(client.clone(), daemon.shutdown.clone());
+    let context = Context {
+        client: client.clone(),
+        informers,
+        options: Arc::clone(&options),
+        features: daemon.features.clone(),
+        shutdown: daemon.shutdown.clone(),
+    };
+    let health = Health::new();
+    let unsynced = context.informers.clone();
+    health.add_fn("informer-sync", On::READYZ, move || match unsynced.unsynced() {
+        waiting if waiting.is_empty() => Ok(()),
+        waiting => Err(format!("waiting for {}", waiting.join(", "))),
+    });
+    let serving = serve(&options, &client, health, &daemon).await?;
+    if options.election.leader_elect {
+        let election = leader::Config::new(&options.election, "kube-controller-manager");
+        let context = context.clone();
+        let lead = move |stop| async move { run_all(Context { shutdown: stop, ..context }).await };
+        leader::run(client, election, daemon.shutdown.clone(), lead)
+            .await
+            .cure("this is normal after a long pause or partition; restart the process")?;
+    } else {
+        run_all(context).await;
+    }
+    if let Some(serving) = serving {
+        serving.await?;
+    }
+    Ok(())
+}
+
+/// Which controllers a `--controllers` value switches on.
+fn enabled(selection: &[String]) -> impl Iterator<Item = &'static Entry> {
+    let chosen = |entry: &&Entry| {
+        let named = |prefix: &str| {
+            selection.iter().any(|item| {
+                item.strip_prefix(prefix).is_some_and(|name| name == entry.name || name == entry.alias)
+            })
+        };
+        !named("-") && (named("") || (entry.on && selection.iter().any(|item| item == "*")))
+    };
+    TABLE.iter().filter(chosen)
+}
+
+/// Adds a problem for every name in `--controllers` that is no controller.
+pub(crate) fn check_names(selection: &[String], problems: &mut Vec<String>) {
+    for item in selection.iter().filter(|item| *item != "*") {
+        let name = item.trim_start_matches('-');
+        if TABLE.iter().any(|entry| entry.name == name || entry.alias == name) {
+            continue;
+        }
+        if !ABSENT.contains(&name) {
+            problems.push(format!("--controllers: {name:?} is not in the list of known controllers"));
+        } else if !item.starts_with('-') {
+            problems.push(format!(
+                "--controllers: {name} is an upstream controller that Coxswain does not have; remove it"
+            ));
+        }
+    }
+}
+
+/// Runs all enabled controllers until shutdown.
+async fn run_all(context: Context) {
+    let mut running = tokio::task::JoinSet::new();
+    for entry in enabled(&context.options.controllers) {
+        let task = (entry.run)(context.clone());
+        running.spawn(async move { (entry.name, task.await) });
+    }
+    tracing::info!(count = running.len(), "controllers started");
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok((name, Ok(()))) => tracing::debug!(controller = name, "controller ended"),
+            Ok((name, Err(error))) => {
+                tracing::error!(controller = name, error = format!("{error:#}"), "controller cannot run");
+            }
+            Err(error) => tracing::error!(%error, "a controller panicked"),
+        }
+    }
+    context.shutdown.cancelled().await;
+}
+
+/// Serves health and metrics in the background, unless the port is 0.
+async fn serve(
+    options: &Options,
+    client: &client::Client,
+    health: Health,
+    daemon: &component::Context,
+) -> Result<Option<tokio::task::JoinHandle<()>>, anyhow::Error> {
+    let Some(config) = options.serving.config(DEFAULT_PORT, daemon.daemon.name) else { return Ok(None) };
+    let server = Server::bind(config).await?;
+    let trust = delegated::Options {
+        client_ca_file: options.authentication.client_ca_file.clone(),
+        always_allow_paths: options.authentication.authorization_always_allow_paths.clone(),
+        anonymous: true,
+    };
+    let gatekeeper = Arc::new(Delegated::new(client.clone(), trust));
+    let endpoints = Endpoints::guarded(health, gatekeeper, Vec::new());
+    Ok(Some(tokio::spawn(server.serve(endpoints, daemon.shutdown.clone()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(selection: &[&str]) -> Vec<&'static str> {
+        let selection: Vec<String> = selection.iter().map(|item| (*item).to_owned()).collect();
+        enabled(&selection).map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn selection_follows_upstream() {
+        assert_eq!(names(&["*"]).len(), TABLE.iter().filter(|entry| entry.on).count());
+        assert_eq!(names(&["deployment"]), ["deployment-controller"]);
+        assert!(!names(&["*", "-deployment-controller"]).contains(&"deployment-controller"));
+        let mut problems = Vec::new();
+        check_names(&["nonsense".into(), "*".into(), "-service-lb-controller".into()], &mut problems);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_without_doubles() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].name < pair[1].name), "keep the table sorted by name");
+    }
+}

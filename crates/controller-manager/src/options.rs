@@ -1,0 +1,277 @@
+//! The command line, flag names as upstream's.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use component::duration::GoDuration;
+use component::flags;
+
+/// Everything that can be said to the controller manager.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    #[command(flatten)]
+    pub(crate) logging: flags::Logging,
+    #[command(flatten)]
+    pub(crate) gates: flags::FeatureGates,
+    #[command(flatten)]
+    pub(crate) kubeconfig: flags::Kubeconfig,
+    #[command(flatten)]
+    pub(crate) election: flags::LeaderElection,
+    #[command(flatten)]
+    pub(crate) serving: flags::SecureServing,
+    #[command(flatten)]
+    pub(crate) authentication: flags::Authentication,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) network: Network,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+    #[command(flatten)]
+    pub(crate) accepted: Accepted,
+    /// Controllers to run: '*' is all that are on by default, 'name' switches one on, '-name' off
+    #[arg(long, value_delimiter = ',', action = ArgAction::Append, default_values = ["*"])]
+    pub(crate) controllers: Vec<String>,
+}
+
+/// Credentials of the cluster that controllers hand on.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Identity flags")]
+pub struct Identity {
+    /// Key that signs the tokens of service accounts with token Secrets
+    #[arg(long)]
+    pub(crate) service_account_private_key_file: Option<PathBuf>,
+    /// CA bundle that is published to every namespace
+    #[arg(long)]
+    pub(crate) root_ca_file: Option<PathBuf>,
+    /// Use a service account's credentials for each controller
+    #[arg(long)]
+    pub(crate) use_service_account_credentials: bool,
+    /// Name of the cluster
+    #[arg(long, default_value = "kubernetes")]
+    pub(crate) cluster_name: String,
+}
+
+/// Address ranges.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network flags")]
+pub struct Network {
+    /// Give every node a range for its pods
+    #[arg(long)]
+    pub(crate) allocate_node_cidrs: bool,
+    /// Ranges that pod ranges are cut from, one per IP family
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cluster_cidr: Vec<String>,
+    /// Ranges of service addresses, which pod ranges must not overlap
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) service_cluster_ip_range: Vec<String>,
+    /// Mask size of a node's range
+    #[arg(long, default_value_t = 0)]
+    pub(crate) node_cidr_mask_size: u8,
+    /// Mask size of a node's IPv4 range
+    #[arg(long, default_value_t = 0)]
+    pub(crate) node_cidr_mask_size_ipv4: u8,
+    /// Mask size of a node's IPv6 range
+    #[arg(long, default_value_t = 0)]
+    pub(crate) node_cidr_mask_size_ipv6: u8,
+    /// How pod ranges are given out
+    #[arg(long, default_value = "RangeAllocator", value_parser = ["RangeAllocator"])]
+    pub(crate) cidr_allocator_type: String,
+    /// Program routes in a cloud; there is no cloud here, so either value is met
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub(crate) configure_cloud_routes: bool,
+}
+
+/// Certificates for signers; the general pair serves signers without their own.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Certificate signing flags")]
+pub struct Signing {
+    /// CA certificate that signs requests
+    #[arg(long)]
+    pub(crate) cluster_signing_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    pub(crate) cluster_signing_key_file: Option<PathBuf>,
+    /// Longest validity of a signed certificate
+    #[arg(long, default_value = "8760h0m0s")]
+    pub(crate) cluster_signing_duration: GoDuration,
+    /// CA certificate for kubernetes.io/kubelet-serving
+    #[arg(long)]
+    pub(crate) cluster_signing_kubelet_serving_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    pub(crate) cluster_signing_kubelet_serving_key_file: Option<PathBuf>,
+    /// CA certificate for kubernetes.io/kube-apiserver-client-kubelet
+    #[arg(long)]
+    pub(crate) cluster_signing_kubelet_client_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    pub(crate) cluster_signing_kubelet_client_key_file: Option<PathBuf>,
+    /// CA certificate for kubernetes.io/kube-apiserver-client
+    #[arg(long)]
+    pub(crate) cluster_signing_kube_apiserver_client_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    pub(crate) cluster_signing_kube_apiserver_client_key_file: Option<PathBuf>,
+    /// CA certificate for kubernetes.io/legacy-unknown
+    #[arg(long)]
+    pub(crate) cluster_signing_legacy_unknown_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long)]
+    pub(crate) cluster_signing_legacy_unknown_key_file: Option<PathBuf>,
+}
+
+/// Workers and periods of single controllers.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Controller flags")]
+pub struct Tuning {
+    /// Deployments worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_deployment_syncs: usize,
+    /// ReplicaSets worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_replicaset_syncs: usize,
+    /// ReplicationControllers worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_rc_syncs: usize,
+    /// DaemonSets worked on at once
+    #[arg(long, default_value_t = 2)]
+    pub(crate) concurrent_daemonset_syncs: usize,
+    /// StatefulSets worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_statefulset_syncs: usize,
+    /// Jobs worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_job_syncs: usize,
+    /// CronJobs worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_cron_job_syncs: usize,
+    /// Endpoints worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_endpoint_syncs: usize,
+    /// Services whose EndpointSlices are worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_service_endpoint_syncs: usize,
+    /// Most endpoints in one EndpointSlice
+    #[arg(long, default_value_t = 100)]
+    pub(crate) max_endpoints_per_slice: usize,
+    /// Namespaces worked on at once
+    #[arg(long, default_value_t = 10)]
+    pub(crate) concurrent_namespace_syncs: usize,
+    /// Objects that the garbage collector works on at once
+    #[arg(long, default_value_t = 20)]
+    pub(crate) concurrent_gc_syncs: usize,
+    /// Run the garbage collector; the apiserver needs the same value
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub(crate) enable_garbage_collector: bool,
+    /// ResourceQuotas worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_resource_quota_syncs: usize,
+    /// Period of full quota recalculation
+    #[arg(long, default_value = "5m0s")]
+    pub(crate) resource_quota_sync_period: GoDuration,
+    /// Service account tokens worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_serviceaccount_token_syncs: usize,
+    /// Finished objects with a time to live worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_ttl_after_finished_syncs: usize,
+    /// Autoscalers worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_horizontal_pod_autoscaler_syncs: usize,
+    /// Period of autoscaling
+    #[arg(long, default_value = "15s")]
+    pub(crate) horizontal_pod_autoscaler_sync_period: GoDuration,
+    /// Period of looking at node health
+    #[arg(long, default_value = "5s")]
+    pub(crate) node_monitor_period: GoDuration,
+    /// How long a node may be silent before it is unhealthy
+    #[arg(long, default_value = "50s")]
+    pub(crate) node_monitor_grace_period: GoDuration,
+    /// How long a new node may be silent
+    #[arg(long, default_value = "1m0s")]
+    pub(crate) node_startup_grace_period: GoDuration,
+    /// Finished pods to keep before the oldest are deleted; 0 or less for no limit
+    #[arg(long, default_value_t = 12500, allow_negative_numbers = true)]
+    pub(crate) terminated_pod_gc_threshold: i64,
+}
+
+/// Flags that change nothing here because what they tune does not exist: any value is met.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Accepted flags")]
+pub struct Accepted {
+    /// Requests are not limited on the client's side
+    #[arg(long, default_value_t = 20.0)]
+    pub(crate) kube_api_qps: f64,
+    /// Requests are not limited on the client's side
+    #[arg(long, default_value_t = 30)]
+    pub(crate) kube_api_burst: u32,
+    /// Only JSON is spoken; the server accepts it everywhere
+    #[arg(long, default_value = "application/json")]
+    pub(crate) kube_api_content_type: String,
+    /// Serve profiling data; there is none
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub(crate) profiling: bool,
+    /// No periodic resync: changes are never missed
+    #[arg(long, default_value = "12h0m0s")]
+    pub(crate) min_resync_period: GoDuration,
+    /// Informers notice deletions of namespaces at once
+    #[arg(long, default_value = "5m0s")]
+    pub(crate) namespace_sync_period: GoDuration,
+    /// Plug-in directory of a removed volume type
+    #[arg(long, default_value = "")]
+    pub(crate) flex_volume_plugin_dir: String,
+}
+
+impl component::Options for Options {
+    fn logging(&self) -> &flags::Logging {
+        &self.logging
+    }
+
+    fn feature_gates(&self) -> Option<&flags::FeatureGates> {
+        Some(&self.gates)
+    }
+
+    fn validate(&self, problems: &mut Vec<String>) {
+        self.gates.features(problems);
+        self.election.validate(problems);
+        self.serving.validate(problems);
+        crate::manager::check_names(&self.controllers, problems);
+        for (flag, ranges) in [
+            ("cluster-cidr", &self.network.cluster_cidr),
+            ("service-cluster-ip-range", &self.network.service_cluster_ip_range),
+        ] {
+            for range in ranges.iter().filter(|range| crate::common::cidr::Cidr::parse(range).is_none()) {
+                problems.push(format!("--{flag}: {range:?} is not an address range such as 10.244.0.0/16"));
+            }
+        }
+        if self.network.allocate_node_cidrs && self.network.cluster_cidr.is_empty() {
+            problems.push("--allocate-node-cidrs needs --cluster-cidr".to_owned());
+        }
+        for (flag, path) in [
+            ("root-ca-file", &self.identity.root_ca_file),
+            ("service-account-private-key-file", &self.identity.service_account_private_key_file),
+            ("cluster-signing-cert-file", &self.signing.cluster_signing_cert_file),
+            ("cluster-signing-key-file", &self.signing.cluster_signing_key_file),
+        ] {
+            if let Some(path) = path
+                && let Err(error) = std::fs::File::open(path)
+            {
+                problems.push(format!("--{flag}: cannot read {}: {error}", path.display()));
+            }
+        }
+    }
+}
+
+/// Where the manager serves when no flag says otherwise.
+pub(crate) const DEFAULT_PORT: u16 = 10257;
+
+impl Options {
+    /// The address for `/healthz` and `/metrics`, for log lines.
+    pub fn bind_address(&self) -> IpAddr {
+        self.serving.bind_address
+    }
+}
