@@ -1,3 +1,9 @@
-//! kube-proxy: programs Services into the kernel.
+//! kube-proxy; see the library crate.
 
-fn main() {}
+use std::process::ExitCode;
+
+use component::Daemon;
+
+fn main() -> ExitCode {
+    component::run(Daemon::new("kube-proxy", "Programs Services into the kernel of this node"), proxy::run)
+}

@@ -112,8 +112,22 @@ pub struct Element<'a> {
     pub key_end: Option<&'a [u8]>,
     /// Value.
     pub data: Data<'a>,
+    /// Milliseconds that the element lives when it is renewed, and those that are left, in a set with timeouts.
+    pub timeout: Option<(u64, u64)>,
     /// Comment for who reads `nft list`, at most 128 bytes.
     pub comment: Option<&'a str>,
+}
+
+impl<'a> Element<'a> {
+    /// An element of a set, with nothing but its key.
+    pub fn key(key: &'a [u8]) -> Self {
+        Self { key, key_end: None, data: Data::None, timeout: None, comment: None }
+    }
+
+    /// An element of a map.
+    pub fn value(key: &'a [u8], value: &'a [u8]) -> Self {
+        Self { data: Data::Value(value), ..Self::key(key) }
+    }
 }
 
 /// Operations to be done together, in order.
@@ -342,6 +356,10 @@ impl Element<'_> {
                 Data::None => {}
                 Data::Value(value) => b.nested(2, |b| b.attr(1, value)),
                 Data::Goto(chain) => b.nested(2, |b| put_verdict(b, &Verdict::Goto(chain.to_owned()))),
+            }
+            if let Some((timeout, left)) = self.timeout {
+                b.u64(4, timeout);
+                b.u64(5, left);
             }
             if let Some(comment) = self.comment {
                 let comment = &comment.as_bytes()[..comment.len().min(126)];

@@ -6,6 +6,7 @@ mod query;
 
 pub use batch::{Batch, Chain, Data, Element, Hook, HookType, Set, SetFlags, Verdict};
 pub use expr::{Cmp, CtKey, Expr, FibSide, Header, MetaKey, Reg, Reject};
+pub use query::Stored;
 
 /// Data type numbers of nft's language, which `nft list` needs to print keys; the kernel does not look at them.
 /// Concatenations shift each type by six bits.

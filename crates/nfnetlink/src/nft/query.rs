@@ -9,6 +9,17 @@ const GET_RULE: u16 = 7;
 const GET_SET: u16 = 10;
 const GET_ELEMENTS: u16 = 13;
 
+/// An element as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Key, each field padded to four bytes.
+    pub key: Vec<u8>,
+    /// A map's value.
+    pub value: Vec<u8>,
+    /// Milliseconds of a full life and those that are left, in sets with timeouts.
+    pub timeout: Option<(u64, u64)>,
+}
+
 impl Socket {
     /// Names of the tables of a family.
     ///
@@ -65,16 +76,11 @@ impl Socket {
         Ok(count)
     }
 
-    /// Keys and values of a map's elements; empty when there is no such map.
+    /// The elements of a set or map; empty when there is no such.
     ///
     /// # Errors
     /// [`Error`] when the kernel refuses the dump.
-    pub fn elements(
-        &mut self,
-        family: Family,
-        table: &str,
-        map: &str,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn elements(&mut self, family: Family, table: &str, map: &str) -> Result<Vec<Stored>, Error> {
         let mut elements = Vec::new();
         let outcome = self.request(
             "list the elements of an nftables map",
@@ -90,7 +96,9 @@ impl Socket {
                     let bytes = |kind| {
                         find(element, kind).and_then(|data| find(data, 1)).unwrap_or_default().to_vec()
                     };
-                    elements.push((bytes(1), bytes(2)));
+                    let number = |kind| find(element, kind)?.first_chunk().map(|b| u64::from_be_bytes(*b));
+                    let timeout = number(4).zip(number(5));
+                    elements.push(Stored { key: bytes(1), value: bytes(2), timeout });
                 }
             },
         );

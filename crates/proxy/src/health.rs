@@ -1,0 +1,208 @@
+//! What load balancers and probes ask: is the proxy alive, and has this node endpoints of a Service.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use component::CancellationToken;
+use component::serve::{Config, Server};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+
+use crate::index::ServiceName;
+use crate::metrics::METRICS;
+
+/// Answers a path.
+type Answer = Arc<dyn Fn(&str) -> Response<Full<Bytes>> + Send + Sync>;
+
+/// A tower service over a function of the path.
+#[derive(Clone)]
+pub struct Pages(Answer);
+
+impl Pages {
+    /// Serves what `answer` gives for a path.
+    pub fn new(answer: impl Fn(&str) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(answer))
+    }
+
+    /// Listens on `address` until shutdown, in a task of its own. A port that is taken is retried until it is free, since the
+    /// proxy's work does not depend on it; each failure is logged.
+    pub fn spawn(self, address: SocketAddr, what: &'static str, shutdown: CancellationToken) {
+        tokio::spawn(async move {
+            loop {
+                match Server::bind(Config::new(address)).await {
+                    Ok(server) => return server.serve(self, shutdown).await,
+                    Err(error) => tracing::error!(
+                        error = component::exit::render("kube-proxy", &error.into()),
+                        "cannot serve {what}; trying again in 5 s"
+                    ),
+                }
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(5)) => {}
+                }
+            }
+        });
+    }
+}
+
+impl tower::Service<Request<Incoming>> for Pages {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        ready(Ok((self.0)(request.uri().path())))
+    }
+}
+
+/// A response of the given type.
+pub fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Whether changes reach the kernel in time.
+#[derive(Debug)]
+pub struct ProxyHealth {
+    /// How long a change may wait.
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    started: bool,
+    waiting_since: Option<Instant>,
+    last_updated: SystemTime,
+    node_eligible: bool,
+}
+
+impl ProxyHealth {
+    /// A proxy that has not programmed anything yet, and is not healthy until it has.
+    pub fn new(patience: Duration) -> Self {
+        let state = State {
+            started: false,
+            waiting_since: None,
+            last_updated: SystemTime::now(),
+            node_eligible: true,
+        };
+        Self { patience, state: Mutex::new(state) }
+    }
+
+    /// A change has arrived that is not programmed.
+    pub fn queued(&self) {
+        self.state.lock().waiting_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Everything that has arrived is programmed.
+    pub fn synced(&self) {
+        let mut state = self.state.lock();
+        (state.started, state.waiting_since, state.last_updated) = (true, None, SystemTime::now());
+    }
+
+    /// Whether load balancers may send traffic to this node.
+    pub fn set_node_eligible(&self, eligible: bool) {
+        self.state.lock().node_eligible = eligible;
+    }
+
+    fn healthy(&self) -> bool {
+        let state = self.state.lock();
+        state.started && state.waiting_since.is_none_or(|since| since.elapsed() < self.patience)
+    }
+
+    /// `/healthz` (which also asks whether the node is going away, KEP-3836) and `/livez`.
+    pub fn respond(&self, path: &str) -> Response<Full<Bytes>> {
+        let eligible = self.state.lock().node_eligible;
+        let (good, counter) = match path {
+            "/healthz" => (self.healthy() && eligible, &METRICS.healthz),
+            "/livez" => (self.healthy(), &METRICS.livez),
+            _ => return not_found(),
+        };
+        let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        counter.with_label_values(&[status.as_str()]).inc();
+        let now = jiff::Timestamp::now();
+        let updated = jiff::Timestamp::try_from(self.state.lock().last_updated).unwrap_or(now);
+        let body = serde_json::json!({
+            "lastUpdated": updated.to_string(),
+            "currentTime": now.to_string(),
+            "nodeEligible": eligible,
+        });
+        answer(status, "application/json", body.to_string())
+    }
+}
+
+/// The answer to paths that are not served.
+pub fn not_found() -> Response<Full<Bytes>> {
+    answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n")
+}
+
+/// Servers on `spec.healthCheckNodePort`: 200 where this node has endpoints, else 503.
+pub struct ServiceHealth {
+    proxy: Arc<ProxyHealth>,
+    address: std::net::IpAddr,
+    shutdown: CancellationToken,
+    running: BTreeMap<ServiceName, Running>,
+}
+
+struct Running {
+    port: u16,
+    endpoints: Arc<Mutex<usize>>,
+    stop: CancellationToken,
+}
+
+impl ServiceHealth {
+    /// No servers yet.
+    pub fn new(proxy: Arc<ProxyHealth>, address: std::net::IpAddr, shutdown: CancellationToken) -> Self {
+        Self { proxy, address, shutdown, running: BTreeMap::new() }
+    }
+
+    /// Takes over a Service's health-check node port and its endpoints here; `None` when it has none or is gone.
+    pub fn set(&mut self, service: &ServiceName, wanted: Option<(u16, usize)>) {
+        if let Some(running) = self.running.get(service) {
+            if let Some((port, endpoints)) = wanted
+                && port == running.port
+            {
+                *running.endpoints.lock() = endpoints;
+                return;
+            }
+            running.stop.cancel();
+            self.running.remove(service);
+        }
+        let Some((port, count)) = wanted else { return };
+        let (endpoints, stop) = (Arc::new(Mutex::new(count)), self.shutdown.child_token());
+        let (name, proxy, seen) = (service.clone(), Arc::clone(&self.proxy), Arc::clone(&endpoints));
+        let pages = Pages::new(move |_| service_response(&name, *seen.lock(), proxy.healthy()));
+        pages.spawn(SocketAddr::new(self.address, port), "a Service's health-check node port", stop.clone());
+        self.running.insert(service.clone(), Running { port, endpoints, stop });
+    }
+}
+
+fn service_response(service: &ServiceName, endpoints: usize, healthy: bool) -> Response<Full<Bytes>> {
+    let status = if endpoints > 0 && healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let (namespace, name) = service.split_once('/').unwrap_or(("", service));
+    let body = serde_json::json!({
+        "service": {"namespace": namespace, "name": name},
+        "localEndpoints": endpoints,
+        "serviceProxyHealthy": healthy,
+    });
+    let mut response = answer(status, "application/json", body.to_string());
+    response.headers_mut().insert("X-Load-Balancing-Endpoint-Weight", endpoints.into());
+    response
+}
