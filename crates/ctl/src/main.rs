@@ -1,3 +1,16 @@
 //! ctl: the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match ctl::cli::Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ctl::cli::report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! How objects are shown.
+
+pub mod jsonpath;
+pub mod table;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::resources::ApiResource;
+use jsonpath::Template;
+
+/// What `-o` asks for.
+#[derive(Debug)]
+pub enum Format {
+    /// The server's columns; all of them when `wide`.
+    Table {
+        /// Whether to show the columns of lower priority too.
+        wide: bool,
+    },
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+    /// `KIND/NAME`.
+    Name,
+    /// A JSONPath template.
+    JsonPath(Template),
+    /// Columns of the user's own: heading and path.
+    CustomColumns(Vec<(String, Template)>),
+}
+
+impl Format {
+    /// Parses the value of `-o`; nothing means the table.
+    ///
+    /// # Errors
+    /// When there is no such format, or its template cannot be parsed.
+    pub fn parse(value: Option<&str>) -> Result<Self> {
+        let Some(value) = value else { return Ok(Self::Table { wide: false }) };
+        let (name, argument) = value.split_once('=').unwrap_or((value, ""));
+        let template = |text: &str| Template::parse(text).map_err(|error| Error::Usage(error.to_string()));
+        match name {
+            "wide" => Ok(Self::Table { wide: true }),
+            "yaml" => Ok(Self::Yaml),
+            "json" => Ok(Self::Json),
+            "name" => Ok(Self::Name),
+            "jsonpath" | "jsonpath-as-json" => Ok(Self::JsonPath(template(argument)?)),
+            "jsonpath-file" => {
+                let text =
+                    std::fs::read_to_string(argument).map_err(|source| Error::file(argument, source))?;
+                Ok(Self::JsonPath(template(text.trim_end())?))
+            }
+            "custom-columns" => {
+                let columns = argument.split(',').map(|column| {
+                    let (heading, path) = column.split_once(':').ok_or_else(|| {
+                        Error::Usage(format!(
+                            "custom column {column:?} must be HEADING:PATH, for example NAME:.metadata.name"
+                        ))
+                    })?;
+                    Ok((heading.to_owned(), template(path)?))
+                });
+                Ok(Self::CustomColumns(columns.collect::<Result<_>>()?))
+            }
+            _ => Err(Error::Usage(format!(
+                "unable to match a printer suitable for the output format {value:?}, allowed formats are: \
+                 custom-columns,json,jsonpath,jsonpath-file,name,wide,yaml"
+            ))),
+        }
+    }
+
+    /// Whether the server renders this one.
+    pub fn is_table(&self) -> bool {
+        matches!(self, Self::Table { .. })
+    }
+
+    /// Renders objects that the client has whole. `as_list` wraps them in a List even when there is just one.
+    ///
+    /// # Errors
+    /// When an object cannot be written as YAML.
+    pub fn render(&self, objects: &[(Value, ApiResource)], as_list: bool) -> Result<String> {
+        let whole = || match objects {
+            [(object, _)] if !as_list => object.clone(),
+            _ => {
+                let items: Vec<&Value> = objects.iter().map(|(object, _)| object).collect();
+                json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items})
+            }
+        };
+        match self {
+            Self::Yaml => serde_yaml::to_string(&whole()).map_err(Error::Yaml),
+            Self::Json => Ok(serde_json::to_string_pretty(&whole()).map_err(Error::Json)? + "\n"),
+            Self::JsonPath(template) => Ok(template.render(&whole())),
+            Self::Name => {
+                let line =
+                    |(object, resource): &(Value, ApiResource)| format!("{}\n", resource.describe(object));
+                Ok(objects.iter().map(line).collect())
+            }
+            Self::CustomColumns(columns) => {
+                let cell = |object: &Value, template: &Template| {
+                    let text = template.render(object);
+                    if text.is_empty() { "<none>".to_owned() } else { text }
+                };
+                let rows = objects
+                    .iter()
+                    .map(|(object, _)| columns.iter().map(|(_, template)| cell(object, template)).collect());
+                let heading = columns.iter().map(|(heading, _)| heading.clone()).collect();
+                Ok(table::Table { heading, rows: rows.collect() }.render())
+            }
+            Self::Table { .. } => Err(Error::Usage("a table is made by the server".into())),
+        }
+    }
+}
