@@ -1,0 +1,57 @@
+//! Asks the container runtime how it is and tells the rest of the kubelet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cri::relist::Freshness;
+use crate::cri::{Error, Runtime, v1};
+use crate::host::Host;
+
+/// How often, once it is well.
+const PERIOD: Duration = Duration::from_secs(5);
+/// How often while it is not.
+const IMPATIENT: Duration = Duration::from_millis(500);
+
+/// Asks until `stop`.
+pub async fn watch(runtime: Runtime, host: Arc<Host>, freshness: Freshness, stop: CancellationToken) {
+    let mut said = (None, None);
+    loop {
+        let (runtime_problem, network_problem) = match state(&runtime).await {
+            Ok((own, network)) => (own.or_else(|| freshness.problem()), network),
+            Err(error) => (Some(error.to_string()), Some(error.to_string())),
+        };
+        let now = (runtime_problem, network_problem);
+        if now != said {
+            match &now {
+                (None, None) => tracing::info!("The container runtime and its network are ready"),
+                (Some(problem), _) => tracing::warn!(problem, "Waiting for the container runtime"),
+                (None, Some(problem)) => tracing::warn!(problem, "Waiting for the pod network; pods with hostNetwork start now"),
+            }
+            host.set_runtime(now.0.clone(), now.1.clone());
+            said.clone_from(&now);
+        }
+        let pause = if now == (None, None) { PERIOD } else { IMPATIENT };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Problems of the runtime and of its network.
+async fn state(runtime: &Runtime) -> Result<(Option<String>, Option<String>), Error> {
+    let answer = runtime.status(v1::StatusRequest { verbose: false }).await?;
+    let conditions = answer.status.unwrap_or_default().conditions;
+    let problem = |name: &str| match conditions.iter().find(|condition| condition.r#type == name) {
+        Some(condition) if condition.status => None,
+        Some(condition) => Some(format!(
+            "container runtime network not ready: {name}=false reason:{} message:{}",
+            condition.reason, condition.message
+        )),
+        None => Some(format!("the container runtime does not report {name}")),
+    };
+    let own = problem("RuntimeReady").map(|text| text.replace("runtime network", "runtime"));
+    Ok((own, problem("NetworkReady")))
+}
