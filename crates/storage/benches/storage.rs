@@ -97,7 +97,6 @@ async fn read(endpoint: &str) {
     let narrow = (0..5_000).map(|i| Selection::all().indexed(slot, &node(i)));
     fan_out(&pods, "event among 5,000 node watchers, per update", narrow, 2_000, 5).await;
     after_write(&store, &pods).await;
-    line("resident memory at the end", format_args!("{} MB", rss() / 1_000_000));
 }
 
 async fn gets(pods: &ResourceStore) {
@@ -151,6 +150,7 @@ async fn fan_out(
     audience: usize,
 ) {
     let mut drains = Vec::new();
+    let before = rss();
     for selection in selections {
         let watch =
             pods.watch(WatchQuery { selection, from: WatchFrom::Now, bookmarks: true }).await.unwrap();
@@ -158,6 +158,7 @@ async fn fan_out(
             assert!(event.unwrap().frame().len() > 100);
         })));
     }
+    line("resident memory per watcher", format_args!("{} B", rss().saturating_sub(before) / drains.len()));
     let current: Vec<Arc<Object>> = pods.list(&ListQuery::default()).await.unwrap().items;
     let values: Vec<Value> = current.iter().take(updates).map(|object| touched(object)).collect();
     let meter = Meter::start();

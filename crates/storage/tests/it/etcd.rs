@@ -1,6 +1,7 @@
 //! One etcd for one test.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,21 +12,36 @@ pub struct Etcd {
     directory: TempDir,
     client: u16,
     peer: u16,
+    secure: bool,
     process: Child,
 }
 
 impl Etcd {
     /// Starts an etcd with an empty database, and returns without waiting for it.
     pub fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), false)
+    }
+
+    /// Starts an etcd that speaks TLS only and wants client certificates. `ca.crt`, `server.crt` and `server.key` are in
+    /// the directory.
+    pub fn start_secure(directory: TempDir) -> Self {
+        Self::start_in(directory, true)
+    }
+
+    fn start_in(directory: TempDir, secure: bool) -> Self {
         let (client, peer) = (free_port(), free_port());
-        let process = spawn(&directory, client, peer);
-        Self { directory, client, peer, process }
+        let process = spawn(&directory, client, peer, secure);
+        Self { directory, client, peer, secure, process }
+    }
+
+    /// A file in its directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Where clients reach it.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client)
+        url(self.client, self.secure)
     }
 
     /// kill -9.
@@ -36,7 +52,7 @@ impl Etcd {
 
     /// Starts it again over the same data.
     pub fn restart(&mut self) {
-        self.process = spawn(&self.directory, self.client, self.peer);
+        self.process = spawn(&self.directory, self.client, self.peer, self.secure);
     }
 
     /// Starts it again where its clients do not look; returns the port that they know.
@@ -82,12 +98,14 @@ impl Drop for Etcd {
     }
 }
 
-fn spawn(directory: &TempDir, client: u16, peer: u16) -> Child {
-    let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-    let log = std::fs::File::options().create(true).append(true).open(directory.path().join("log")).unwrap();
-    Command::new("etcd")
+fn spawn(directory: &TempDir, client: u16, peer: u16, secure: bool) -> Child {
+    let (client, peer) = (url(client, secure), url(peer, false));
+    let file = |name: &str| directory.path().join(name);
+    let log = std::fs::File::options().create(true).append(true).open(file("log")).unwrap();
+    let mut command = Command::new("etcd");
+    command
         .args(["--name", "test", "--data-dir"])
-        .arg(directory.path().join("data"))
+        .arg(file("data"))
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args([
@@ -97,11 +115,16 @@ fn spawn(directory: &TempDir, client: u16, peer: u16) -> Child {
             "20",
             "--election-timeout",
             "100",
-        ])
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("etcd starts (package etcd-server)")
+        ]);
+    if secure {
+        command.arg("--trusted-ca-file").arg(file("ca.crt")).arg("--client-cert-auth");
+        command.arg("--cert-file").arg(file("server.crt")).arg("--key-file").arg(file("server.key"));
+    }
+    command.stdout(Stdio::null()).stderr(log).spawn().expect("etcd starts (package etcd-server)")
+}
+
+fn url(port: u16, secure: bool) -> String {
+    format!("{}://127.0.0.1:{port}", if secure { "https" } else { "http" })
 }
 
 fn free_port() -> u16 {

@@ -93,7 +93,8 @@ async fn exact_revisions_come_from_memory_or_etcd() {
     let options = storage::Options { freshness_timeout: std::time::Duration::from_secs(1), ..options(&etcd) };
     for forgetful in [false, true] {
         let history_bytes = if forgetful { 0 } else { options.history_bytes };
-        let store = storage::Store::connect(storage::Options { history_bytes, ..options.clone() }).await.unwrap();
+        let store =
+            storage::Store::connect(storage::Options { history_bytes, ..options.clone() }).await.unwrap();
         let namespace = format!("ns{forgetful}");
         let pods = store.resource(pods()).unwrap();
         let a = pods.create(&namespace, "a", &pod("a", "", 0)).await.unwrap();

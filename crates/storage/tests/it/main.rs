@@ -7,6 +7,7 @@ mod crud;
 mod etcd;
 mod failure;
 mod list;
+mod tls;
 mod watch;
 
 use std::sync::Arc;
