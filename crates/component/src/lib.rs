@@ -18,6 +18,7 @@ pub mod flags;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod pages;
 mod run;
 pub mod serve;
 pub mod signal;

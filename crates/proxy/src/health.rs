@@ -1,82 +1,19 @@
 //! What load balancers and probes ask: is the proxy alive, and has this node endpoints of a Service.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use component::CancellationToken;
-use component::serve::{Config, Server};
-use http::{Request, Response, StatusCode, header};
+use component::pages::{Pages, answer, not_found};
+use http::{Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 
 use crate::index::ServiceName;
 use crate::metrics::METRICS;
-
-/// Answers a path.
-type Answer = Arc<dyn Fn(&str) -> Response<Full<Bytes>> + Send + Sync>;
-
-/// A tower service over a function of the path.
-#[derive(Clone)]
-pub struct Pages(Answer);
-
-impl Pages {
-    /// Serves what `answer` gives for a path.
-    pub fn new(answer: impl Fn(&str) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(answer))
-    }
-
-    /// Listens on `address` until shutdown, in a task of its own. A port that is taken is retried until it is free, since the
-    /// proxy's work does not depend on it; each failure is logged.
-    pub fn spawn(self, address: SocketAddr, what: &'static str, shutdown: CancellationToken) {
-        tokio::spawn(async move {
-            loop {
-                match Server::bind(Config::new(address)).await {
-                    Ok(server) => return server.serve(self, shutdown).await,
-                    Err(error) => tracing::error!(
-                        error = component::exit::render("kube-proxy", &error.into()),
-                        "cannot serve {what}; trying again in 5 s"
-                    ),
-                }
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_secs(5)) => {}
-                }
-            }
-        });
-    }
-}
-
-impl tower::Service<Request<Incoming>> for Pages {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        ready(Ok((self.0)(request.uri().path())))
-    }
-}
-
-/// A response of the given type.
-pub fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    response
-        .headers_mut()
-        .insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
-    response
-}
 
 /// Whether changes reach the kernel in time.
 #[derive(Debug)]
@@ -146,11 +83,6 @@ impl ProxyHealth {
         });
         answer(status, "application/json", body.to_string())
     }
-}
-
-/// The answer to paths that are not served.
-pub fn not_found() -> Response<Full<Bytes>> {
-    answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n")
 }
 
 /// Servers on `spec.healthCheckNodePort`: 200 where this node has endpoints, else 503.

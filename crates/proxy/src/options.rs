@@ -1,10 +1,11 @@
 //! kube-proxy's command line, and what it comes to together with the configuration file.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use component::duration::GoDuration;
+use component::pages::listen_address;
 use component::{config, flags};
 use ipnet::IpNet;
 
@@ -213,13 +214,6 @@ fn check(configuration: &Configuration, problems: &mut Vec<String>) {
     if [&detect.bridge_interface, &detect.interface_name_prefix].iter().any(|name| name.len() > 15) {
         problems.push("detectLocal: an interface name has at most 15 bytes".to_owned());
     }
-}
-
-/// An address to listen on; a bare address gets no port and is refused. `None` for nowhere.
-pub fn listen_address(text: &str) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| {
-        text.strip_prefix(':').and_then(|port| Some(SocketAddr::from(([0, 0, 0, 0], port.parse().ok()?))))
-    })
 }
 
 #[cfg(test)]

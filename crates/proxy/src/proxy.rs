@@ -11,6 +11,7 @@ use api_types::k8s::api::discovery::v1::EndpointSlice;
 use client::{Change, Informers, Scope, Subscription};
 use component::Context;
 use component::exit::WithCure;
+use component::pages::{self, Pages, listen_address};
 use http::StatusCode;
 use nfnetlink::conntrack::Flow;
 use nfnetlink::{Family, Socket};
@@ -18,10 +19,10 @@ use nfnetlink::{Family, Socket};
 use crate::config::Configuration;
 use crate::environment::Settings;
 use crate::flows::{UdpFrontends, is_stale};
-use crate::health::{Pages, ProxyHealth, ServiceHealth, answer, not_found};
+use crate::health::{ProxyHealth, ServiceHealth};
 use crate::index::Index;
 use crate::metrics::{METRICS, label};
-use crate::options::{Options, listen_address};
+use crate::options::Options;
 use crate::program::nftables::{NfTables, TABLE};
 use crate::program::{Program, ServiceChange};
 use crate::sysctl;
@@ -136,9 +137,9 @@ impl Proxy {
         if let Some(address) = listen_address(&configuration.metrics_bind_address) {
             let pages = Pages::new(|path| match path {
                 "/metrics" => component::metrics::respond(),
-                "/healthz" => answer(StatusCode::OK, "text/plain; charset=utf-8", "ok"),
-                "/proxyMode" => answer(StatusCode::OK, "text/plain; charset=utf-8", "nftables"),
-                _ => not_found(),
+                "/healthz" => pages::text(StatusCode::OK, "ok"),
+                "/proxyMode" => pages::text(StatusCode::OK, "nftables"),
+                _ => pages::not_found(),
             });
             pages.spawn(address, "/metrics", context.shutdown.clone());
         }
