@@ -22,10 +22,11 @@ pub fn decode(schema: &Schema, raw: &[u8]) -> Result<Value> {
 fn message(schema: &Schema, raw: &[u8]) -> Result<Value> {
     match &schema.kind {
         Kind::Struct(layout) => {
-            let mut object = Object::new();
-            fields(layout, raw, &mut object)?;
-            emit::fill(layout, &mut object);
-            Ok(Value::Object(object))
+            let mut found = Vec::with_capacity(layout.fields.len().min(16));
+            fields(layout, raw, &mut found)?;
+            let unset = emit::unset(layout, |name| found.iter().any(|(n, _)| *n == name));
+            found.extend(unset.into_iter().map(|(field, value)| (&*field.name, value)));
+            Ok(Value::Object(found.into_iter().map(|(name, value)| (name.to_string(), value)).collect()))
         }
         Kind::Time | Kind::MicroTime => time(&schema.kind, raw),
         Kind::Duration => {
@@ -56,8 +57,11 @@ fn message(schema: &Schema, raw: &[u8]) -> Result<Value> {
     }
 }
 
-/// Reads the fields of a struct into an object, leaving out what Go omits when empty.
-fn fields(layout: &Struct, raw: &[u8], object: &mut Object) -> Result<()> {
+/// Fields in the order in which they were read; made into a map when all are known, which is cheaper than insertion.
+type Found<'s> = Vec<(&'s str, Value)>;
+
+/// Reads the fields of a struct, leaving out what Go omits when empty.
+fn fields<'s>(layout: &'s Struct, raw: &[u8], found: &mut Found<'s>) -> Result<()> {
     let mut reader = Reader::new(raw);
     let mut expected = 0;
     while let Some((number, wire_type)) = reader.tag()? {
@@ -71,10 +75,10 @@ fn fields(layout: &Struct, raw: &[u8], object: &mut Object) -> Result<()> {
         };
         match position.map(|p| &layout.wire[p].target) {
             Ok(WireTarget::Field(index)) => {
-                field(&layout.fields[usize::from(*index)], wire_type, &mut reader, object)?;
+                field(&layout.fields[usize::from(*index)], wire_type, &mut reader, found)?;
             }
             Ok(WireTarget::Inline(inner)) => match &inner.kind {
-                Kind::Struct(inner) => fields(inner, reader.bytes()?, object)?,
+                Kind::Struct(inner) => fields(inner, reader.bytes()?, found)?,
                 _ => reader.skip(wire_type)?,
             },
             Err(_) => reader.skip(wire_type)?,
@@ -83,13 +87,10 @@ fn fields(layout: &Struct, raw: &[u8], object: &mut Object) -> Result<()> {
     Ok(())
 }
 
-fn field(field: &Field, wire_type: u8, reader: &mut Reader<'_>, object: &mut Object) -> Result<()> {
+fn field<'s>(field: &'s Field, wire_type: u8, reader: &mut Reader<'_>, found: &mut Found<'s>) -> Result<()> {
     match &field.schema.kind {
         Kind::List(list) if !list.message => {
-            if !object.contains_key(&*field.name) {
-                object.insert(field.name.to_string(), Value::Array(Vec::new()));
-            }
-            if let Some(Value::Array(items)) = object.get_mut(&*field.name) {
+            if let Value::Array(items) = slot(found, &field.name, || Value::Array(Vec::new())) {
                 if wire_type == LENGTH && is_varint(&list.item.kind) {
                     let mut packed = Reader::new(reader.bytes()?);
                     while !packed.is_empty() {
@@ -102,22 +103,34 @@ fn field(field: &Field, wire_type: u8, reader: &mut Reader<'_>, object: &mut Obj
         }
         Kind::Map(map) => {
             let (key, value) = entry(map, reader.bytes()?)?;
-            if !object.contains_key(&*field.name) {
-                object.insert(field.name.to_string(), Value::Object(Object::new()));
-            }
-            if let Some(Value::Object(entries)) = object.get_mut(&*field.name) {
+            if let Value::Object(entries) = slot(found, &field.name, || Value::Object(Object::new())) {
                 entries.insert(key, value);
             }
         }
         _ => {
             let value = one(&field.schema, wire_type, reader)?;
-            match emit::keep(field, value) {
-                Some(value) => object.insert(field.name.to_string(), value),
-                None => object.remove(&*field.name),
-            };
+            if found.iter().any(|(name, _)| *name == field.name) {
+                // The last of repeated values counts.
+                found.retain(|(name, _)| *name != field.name);
+            }
+            if let Some(value) = emit::keep(field, value) {
+                found.push((&field.name, value));
+            }
         }
     }
     Ok(())
+}
+
+/// The value of a repeated field, whose elements nearly always follow each other.
+fn slot<'a, 's>(found: &'a mut Found<'s>, name: &'s str, empty: impl FnOnce() -> Value) -> &'a mut Value {
+    let position = match found.iter().rposition(|(n, _)| *n == name) {
+        Some(position) => position,
+        None => {
+            found.push((name, empty()));
+            found.len() - 1
+        }
+    };
+    &mut found[position].1
 }
 
 fn entry(map: &Map, raw: &[u8]) -> Result<(String, Value)> {

@@ -73,14 +73,15 @@ pub(crate) fn keep(field: &Field, value: Value) -> Option<Value> {
 
 /// Adds the fields that Go prints although nobody set them.
 pub(crate) fn fill(layout: &Struct, object: &mut JsonMap<String, Value>) {
-    for index in &layout.always {
-        let field = &layout.fields[usize::from(*index)];
-        if !object.contains_key(&*field.name)
-            && let Some(value) = absent(field)
-        {
-            object.insert(field.name.to_string(), value);
-        }
+    for (field, value) in unset(layout, |name| object.contains_key(name)) {
+        object.insert(field.name.to_string(), value);
     }
+}
+
+/// The fields that Go prints although nobody set them, and what it prints.
+pub(crate) fn unset(layout: &Struct, is_set: impl Fn(&str) -> bool) -> Vec<(&Field, Value)> {
+    let always = layout.always.iter().map(|index| &layout.fields[usize::from(*index)]);
+    always.filter(|f| !is_set(&f.name)).filter_map(|f| absent(f).map(|value| (f, value))).collect()
 }
 
 /// Whether a field prints something when it is absent.
