@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the schema tables of crates/api-types from the API facts.
 
-    hack/codegen/schema_tables.py [FACTS_DIR]      (default: ../shared/facts beside the checkout)
+    hack/codegen/schema_tables.py [--check] [FACTS_DIR]      (default: ../shared/facts beside the checkout)
 
-Writes crates/api-types/schema/{types.txt,kinds.txt,resources.jsonl,groups.txt,defaults.txt}. The grammar of each file is
+With --check nothing is written, and the exit status is 1 when a checked-in table differs. Otherwise writes crates/api-types/schema/{types.txt,kinds.txt,resources.jsonl,groups.txt,defaults.txt}. The grammar of each file is
 in its first lines. Output is sorted, so that a change of the facts is a readable diff.
 """
 
@@ -34,7 +34,9 @@ SELECTOR_PATHS = {
 
 
 def main():
-    facts = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(ROOT), "shared", "facts")
+    arguments = [a for a in sys.argv[1:] if a != "--check"]
+    check = len(arguments) + 1 < len(sys.argv)
+    facts = arguments[0] if arguments else os.path.join(os.path.dirname(ROOT), "shared", "facts")
     packages = [load(p) for p in sorted(glob.glob(os.path.join(facts, "api", "*.json")))]
     packages += load(os.path.join(facts, "meta.json"))["packages"]
     types = {}
@@ -42,16 +44,30 @@ def main():
         for t in package["types"]:
             types[package["info"]["ref"] + "." + t["name"]] = (package, t)
     chosen = choose(packages)
-    write("types.txt", type_lines(chosen, types))
-    write("kinds.txt", kind_lines(chosen, types))
-    write("resources.jsonl", resource_lines(facts, packages))
-    write("groups.txt", group_lines(facts))
-    write("defaults.txt", default_lines(facts, chosen, types))
+    tables = {
+        "types.txt": type_lines(chosen, types),
+        "kinds.txt": kind_lines(chosen, types),
+        "resources.jsonl": resource_lines(facts, packages),
+        "groups.txt": group_lines(facts),
+        "defaults.txt": default_lines(facts, chosen, types),
+    }
+    if check:
+        stale = [name for name, lines in tables.items() if read(name) != "\n".join(lines) + "\n"]
+        if stale:
+            sys.exit("stale, run hack/codegen/schema_tables.py: " + ", ".join(stale))
+        return
+    for name, lines in tables.items():
+        write(name, lines)
 
 
 def load(path):
     with open(path, encoding="utf-8") as f:
         return json.load(f)
+
+
+def read(name):
+    with open(os.path.join(OUT, name), encoding="utf-8") as f:
+        return f.read()
 
 
 def write(name, lines):

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use api_types::{decode, default, schema};
+use api_types::{codec, decode, default, schema};
 use serde_json::Value;
 
 fn cases(area: &str) -> Vec<(String, serde_yaml::Value)> {
@@ -93,6 +93,7 @@ fn compare(area: &str) {
             // A default must print as Go prints it.
             let got = decode::normalize(&node, got).unwrap();
             compared += 1;
+            assert_eq!(stored_and_read(&node, &got), got, "{name}: protobuf loses something");
             differences(&got, &expected, "", "", &mut |path, problem| {
                 wrong.push(format!("{name} {path}: {problem}"))
             });
@@ -100,6 +101,13 @@ fn compare(area: &str) {
     }
     assert!(compared > 40, "only {compared} answers compared");
     assert!(wrong.is_empty(), "{compared} compared, {} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The object after a trip through protobuf, as storage makes it: what the message does not carry is a default again.
+fn stored_and_read(node: &schema::SchemaRef, object: &Value) -> Value {
+    let mut value = codec::decode_object(&codec::encode_object(node, object).unwrap()).unwrap();
+    default::apply_schema(node, &mut value);
+    value
 }
 
 fn json(value: &serde_yaml::Value) -> Value {

@@ -6,7 +6,10 @@
 //! errors are worded as clients of the API know them.
 
 mod go_type;
+mod prune;
 mod scalar;
+mod settle;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -18,10 +21,13 @@ use serde_json::Value;
 
 use crate::schema::Schema;
 
-pub use text::{SyntaxError, parse_untyped};
+pub use prune::prune;
+pub use settle::normalize;
+pub use syntax::SyntaxError;
+pub use text::parse_untyped;
 pub use type_meta::{TypeMeta, type_meta};
 pub use typed_text::typed_text;
-pub use walk::{normalize, prune, strict, strict_untyped};
+pub use walk::{strict, strict_untyped};
 
 /// What a decoder read.
 #[derive(Debug, Clone, PartialEq)]

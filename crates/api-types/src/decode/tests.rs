@@ -173,3 +173,47 @@ fn pruning_names_what_it_drops() {
     assert_eq!(prune(&node("core/v1.Pod"), &mut value), ["metadata.x", "spec.containers[0].y", "z"]);
     assert_eq!(value, json!({"metadata": {}, "spec": {"containers": [{"name": "a"}]}}));
 }
+
+#[test]
+fn depth_is_bounded() {
+    let props = node("apiextensions.k8s.io/v1.JSONSchemaProps");
+    let nested = |depth: usize| format!("{}{{}}{}", r#"{"not":"#.repeat(depth), "}".repeat(depth));
+    assert!(strict(&props, nested(120).as_bytes()).is_ok());
+    let error = strict(&props, nested(20_000).as_bytes()).unwrap_err().to_string();
+    assert_eq!(error, "exceeded max depth");
+    assert!(strict(&node("core/v1.Pod"), format!(r#"{{"x":{}}}"#, "[".repeat(50_000)).as_bytes()).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_decoders_panic(raw in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let pod = node("core/v1.Pod");
+        if let Ok(decoded) = strict(&pod, &raw) {
+            assert!(decoded.value.is_object());
+        }
+        if let Ok(value) = crate::codec::decode(&pod, &raw) {
+            assert!(crate::codec::encode(&pod, &value).is_ok());
+        }
+    }
+
+    #[test]
+    fn any_text_reads_as_serde_reads_it(text in r#"[\[\]{}:,"0-9a-z .eE+\\u-]{0,40}"#) {
+        if let Ok(value) = serde_json::from_str::<Value>(&text) {
+            assert_eq!(parse_untyped(text.as_bytes()).unwrap(), value);
+        } else {
+            // Go takes lone surrogates, and nothing else that serde refuses but numbers out of range.
+            let _refused_or_lenient = parse_untyped(text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_round_trip_is_a_fixed_point(replicas in proptest::num::i32::ANY, name in "[a-z]{0,5}", cpu in "[0-9]{1,5}m?") {
+        let deployment = node("apps/v1.Deployment");
+        let text = json!({"metadata": {"name": name}, "spec": {"replicas": replicas, "template": {"spec": {
+            "containers": [{"name": name, "resources": {"limits": {"cpu": cpu}}}]}}}});
+        let once = strict(&deployment, text.to_string().as_bytes()).unwrap().value;
+        assert_eq!(&normalize(&deployment, once.clone()).unwrap(), &once);
+        let message = crate::codec::encode(&deployment, &once).unwrap();
+        assert_eq!(&crate::codec::decode(&deployment, &message).unwrap(), &once);
+    }
+}

@@ -2,7 +2,8 @@
 
 use super::DecodeError;
 use super::scalar::found;
-use super::text::{Malformed, Text, syntax_error};
+use super::syntax::syntax_error;
+use super::text::{Malformed, Text};
 
 /// `apiVersion` and `kind` of a body; empty when absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use serde_json::{Map as JsonMap, Value};
 
 use super::scalar::{LeafError, leaf, schema_or};
-use super::text::{MAX_DEPTH, Malformed, Text, syntax_error};
+use super::syntax::syntax_error;
+use super::text::{MAX_DEPTH, Malformed, Text};
 use super::{DecodeError, Decoded, go_type, parse_untyped};
 use crate::schema::{Field, Kind, Schema, Struct, emit};
 
@@ -53,68 +54,7 @@ pub fn strict_untyped(raw: &[u8]) -> Result<Decoded, DecodeError> {
     strict(&Schema::default(), raw)
 }
 
-/// What a Go typed round trip would print for a value: `null`s and empty values dropped or added, scalars in canonical form,
-/// unknown fields dropped.
-pub fn normalize(schema: &Schema, value: Value) -> Result<Value, DecodeError> {
-    let mut walk = Walk::new(schema);
-    match walk.settle(schema, value) {
-        Ok(value) => match walk.first_error {
-            Some(error) => Err(error),
-            None => Ok(value.unwrap_or_else(|| emit::zero(schema))),
-        },
-        Err(Stop::Error(error)) => Err(error),
-        // Only text can be malformed.
-        Err(Stop::Malformed) => Err(DecodeError::Value("exceeded max depth".into())),
-    }
-}
-
-/// Drops fields that the schema does not know; returns their paths, sorted.
-pub fn prune(schema: &Schema, value: &mut Value) -> Vec<String> {
-    let mut dropped = Vec::new();
-    prune_at(schema, value, &mut String::new(), &mut dropped);
-    dropped.sort();
-    dropped
-}
-
-fn prune_at(schema: &Schema, value: &mut Value, path: &mut String, dropped: &mut Vec<String>) {
-    let len = path.len();
-    match (&schema.kind, value) {
-        (Kind::Struct(layout), Value::Object(object)) => {
-            object.retain(|key, child| {
-                join(path, key);
-                let known = match layout.field(key) {
-                    Some(field) => {
-                        prune_at(&field.schema, child, path, dropped);
-                        true
-                    }
-                    None => layout.preserve_unknown,
-                };
-                if !known {
-                    dropped.push(path.clone());
-                }
-                path.truncate(len);
-                known
-            });
-        }
-        (Kind::Map(map), Value::Object(object)) => {
-            for (key, child) in object {
-                join(path, key);
-                prune_at(&map.value, child, path, dropped);
-                path.truncate(len);
-            }
-        }
-        (Kind::List(list), Value::Array(items)) => {
-            for (index, child) in items.iter_mut().enumerate() {
-                path.push_str(&format!("[{index}]"));
-                prune_at(&list.item, child, path, dropped);
-                path.truncate(len);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn join(path: &mut String, key: &str) {
+pub(super) fn join(path: &mut String, key: &str) {
     if !path.is_empty() {
         path.push('.');
     }
@@ -122,7 +62,7 @@ fn join(path: &mut String, key: &str) {
 }
 
 /// Why a walk ends early.
-enum Stop {
+pub(super) enum Stop {
     Malformed,
     Error(DecodeError),
 }
@@ -148,9 +88,9 @@ impl Findings {
 }
 
 /// State of one decode.
-struct Walk<'s> {
+pub(super) struct Walk<'s> {
     findings: Findings,
-    first_error: Option<DecodeError>,
+    pub(super) first_error: Option<DecodeError>,
     /// Path with indexes and map keys, for findings.
     path: String,
     /// JSON names of the struct fields around, for type errors.
@@ -158,13 +98,13 @@ struct Walk<'s> {
     /// Where in `names` the document begins that a Go decoder sees: a custom resource's metadata is decoded by itself.
     base: usize,
     /// The innermost struct.
-    owner: Option<&'s Schema>,
+    pub(super) owner: Option<&'s Schema>,
     /// The document is a custom resource: what is not a built-in type is kept as it is.
     custom: bool,
 }
 
 impl<'s> Walk<'s> {
-    fn new(root: &Schema) -> Self {
+    pub(super) fn new(root: &Schema) -> Self {
         Self {
             findings: Findings::default(),
             first_error: None,
@@ -284,7 +224,7 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    fn enter(&mut self, field: &'s Field) -> usize {
+    pub(super) fn enter(&mut self, field: &'s Field) -> usize {
         let base = self.base;
         self.names.push(&field.name);
         if self.owner.is_some_and(|o| self.is_custom(o)) && !field.schema.type_name.is_empty() {
@@ -293,13 +233,13 @@ impl<'s> Walk<'s> {
         base
     }
 
-    fn leave(&mut self, base: usize) {
+    pub(super) fn leave(&mut self, base: usize) {
         self.names.pop();
         self.base = base;
     }
 
     /// What the field prints for a value that was read.
-    fn kept(&self, field: &Field, value: Option<Value>) -> Option<Value> {
+    pub(super) fn kept(&self, field: &Field, value: Option<Value>) -> Option<Value> {
         if self.is_custom(&field.schema) {
             return Some(value.unwrap_or(Value::Null));
         }
@@ -359,14 +299,14 @@ impl<'s> Walk<'s> {
     }
 
     /// Whether a node belongs to a custom resource's own schema, whose values nobody rewrites.
-    fn is_custom(&self, schema: &Schema) -> bool {
+    pub(super) fn is_custom(&self, schema: &Schema) -> bool {
         self.custom
             && schema.type_name.is_empty()
             && (schema.custom.is_some() || matches!(schema.kind, Kind::Any))
     }
 
     /// A scalar, or a value of another shape than its type.
-    fn leaf(&mut self, schema: &'s Schema, value: Value) -> Result<Option<Value>, Stop> {
+    pub(super) fn leaf(&mut self, schema: &'s Schema, value: Value) -> Result<Option<Value>, Stop> {
         if value.is_null() {
             return Ok(None);
         }
@@ -406,67 +346,6 @@ impl<'s> Walk<'s> {
             ),
         };
         DecodeError::Type { found, target, go_type }
-    }
-
-    /// The same walk over a value that was read before.
-    fn settle(&mut self, schema: &'s Schema, value: Value) -> Result<Option<Value>, Stop> {
-        match (&schema.kind, value) {
-            (_, Value::Null) => Ok(None),
-            (Kind::Struct(layout), Value::Object(object)) => {
-                let custom = self.is_custom(schema);
-                let outer = self.owner.replace(schema);
-                let mut kept = Object::new();
-                for (key, value) in object {
-                    let Some(field) = layout.field(&key) else {
-                        if layout.preserve_unknown {
-                            kept.insert(key, value);
-                        }
-                        continue;
-                    };
-                    let base = self.enter(field);
-                    let value = self.settle(&field.schema, value)?;
-                    self.leave(base);
-                    if let Some(value) = self.kept(field, value) {
-                        kept.insert(key, value);
-                    }
-                }
-                self.owner = outer;
-                if !custom {
-                    emit::fill(layout, &mut kept);
-                }
-                Ok(Some(Value::Object(kept)))
-            }
-            (Kind::Map(map), Value::Object(mut object)) => {
-                for value in object.values_mut() {
-                    self.settle_member(&map.value, value)?;
-                }
-                Ok(Some(Value::Object(object)))
-            }
-            (Kind::List(list), Value::Array(mut items)) => {
-                for value in &mut items {
-                    self.settle_member(&list.item, value)?;
-                }
-                Ok(Some(Value::Array(items)))
-            }
-            (Kind::SchemaOr(inner, _), value @ Value::Object(_)) => self.settle(inner, value),
-            (Kind::SchemaOr(inner, crate::schema::SchemaOr::Schemas), Value::Array(mut items)) => {
-                for value in &mut items {
-                    self.settle_member(inner, value)?;
-                }
-                Ok(Some(Value::Array(items)))
-            }
-            (Kind::Any | Kind::RawExtension | Kind::FieldsV1, value) => Ok(Some(value)),
-            (_, value) => self.leaf(schema, value),
-        }
-    }
-
-    fn settle_member(&mut self, schema: &'s Schema, value: &mut Value) -> Result<(), Stop> {
-        *value = match self.settle(schema, value.take())? {
-            Some(value) => value,
-            None if self.is_custom(schema) => Value::Null,
-            None => emit::zero(schema),
-        };
-        Ok(())
     }
 }
 
