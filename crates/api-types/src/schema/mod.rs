@@ -313,7 +313,7 @@ impl Schema {
         current
     }
 
-    /// The child type is a leaf to server-side apply: scalars, atomic nodes, and lists that say nothing.
+    /// Whether values have no children that a schema describes and are not free-form either.
     pub fn is_scalar(&self) -> bool {
         !matches!(self.kind, Kind::List(_) | Kind::Map(_) | Kind::Struct(_) | Kind::Any)
     }
