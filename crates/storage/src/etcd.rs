@@ -1,15 +1,19 @@
 //! The calls to etcd that the store makes, each with a deadline, a metric and an error in our terms.
 
-use std::error::Error as _;
+mod connect;
+mod failure;
+
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
-    Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, KeyValue, KvClient,
-    LeaseClient, MaintenanceClient, PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchClient,
+    Client, Compare, CompareOp, ConnectOptions, GetOptions, KeyValue, KvClient, LeaseClient,
+    MaintenanceClient, PutOptions, Txn, TxnOp, TxnOpResponse, WatchClient,
 };
 use tonic::Code;
 
+use self::connect::{connect_options, open};
+use self::failure::{Failure, code_of, never_sent, transient};
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::options::Options;
@@ -334,118 +338,12 @@ impl Etcd {
     }
 }
 
-/// Why a call has no answer.
-enum Failure {
-    Etcd(etcd_client::Error),
-    Deadline,
-}
-
-impl Failure {
-    fn into_error(self, call: Call<'_>) -> Error {
-        Error::Unavailable {
-            attempted: call.attempted,
-            source: match self {
-                Failure::Etcd(error) => Some(Box::new(error)),
-                Failure::Deadline => None,
-            },
-        }
-    }
-}
-
-fn code_of(error: &etcd_client::Error) -> Option<Code> {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => Some(status.code()),
-        _ => None,
-    }
-}
-
-/// Whether a read may be answered when asked again.
-fn transient(error: &etcd_client::Error) -> bool {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => {
-            matches!(
-                status.code(),
-                Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal
-            )
-        }
-        etcd_client::Error::TransportError(_) | etcd_client::Error::IoError(_) => true,
-        _ => false,
-    }
-}
-
-/// Whether the error says that there was no connection to send the request on.
-fn never_sent(error: &etcd_client::Error) -> bool {
-    let etcd_client::Error::GRpcStatus(status) = error else {
-        return false;
-    };
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
-async fn open(endpoints: &[String], options: &ConnectOptions) -> Result<Client> {
-    Client::connect(endpoints, Some(options.clone()))
-        .await
-        .map_err(|error| Error::Options { option: "--etcd-servers", reason: error.to_string() })
-}
-
-async fn connect_options(options: &Options) -> Result<ConnectOptions> {
-    let mut connect = ConnectOptions::new()
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
-        .with_keep_alive_while_idle(true)
-        .with_require_leader(true);
-    let secure = options.endpoints.iter().filter(|endpoint| endpoint.starts_with("https://")).count();
-    if options.endpoints.is_empty() || (secure != 0 && secure != options.endpoints.len()) {
-        let reason = "names no server, or mixes http:// and https://".to_owned();
-        return Err(Error::Options { option: "--etcd-servers", reason });
-    }
-    if secure == 0 {
-        return Ok(connect);
-    }
-    let Some(ca_file) = &options.ca_file else {
-        let reason = "is needed to verify servers named with https://".to_owned();
-        return Err(Error::Options { option: "--etcd-cafile", reason });
-    };
-    let mut tls =
-        TlsOptions::new().ca_certificate(Certificate::from_pem(read("--etcd-cafile", ca_file).await?));
-    match (&options.cert_file, &options.key_file) {
-        (Some(cert), Some(key)) => {
-            let (cert, key) = (read("--etcd-certfile", cert).await?, read("--etcd-keyfile", key).await?);
-            tls = tls.identity(Identity::from_pem(cert, key));
-        }
-        (None, None) => {}
-        _ => {
-            let reason = "and --etcd-keyfile have to be given together".to_owned();
-            return Err(Error::Options { option: "--etcd-certfile", reason });
-        }
-    }
-    connect = connect.with_tls(tls);
-    Ok(connect)
-}
-
-async fn read(option: &'static str, path: &std::path::Path) -> Result<Vec<u8>> {
-    tokio::fs::read(path).await.map_err(|error| Error::Options {
-        option,
-        reason: format!("cannot read {}: {error}", path.display()),
-    })
-}
-
 /// A key that is never written; reading it costs etcd nothing but the agreement on the revision.
 const NO_KEY: &str = "\u{1}";
 /// etcd's own limit of what it sends is the largest 32-bit length.
 const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
 /// etcd's default of `--max-request-bytes`.
 const REQUEST_BYTES_DEFAULT: usize = 1_572_864;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// etcd drops clients that ping more often than its `--grpc-keepalive-min-time`, five seconds by default.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LAST: Duration = Duration::from_secs(1);

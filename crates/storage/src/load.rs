@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::etcd::RangeError;
-use crate::metrics::METRICS;
 use crate::object::Object;
 use crate::shared::{Arrival, Phase, Resource, Shared};
 
@@ -90,7 +89,7 @@ fn finish(shared: &Shared, resource: &Resource, objects: Vec<Arc<Object>>, revis
     resource.apply_locked(&mut state.cache, missed, Instant::now());
     state.loaded_at = revision;
     resource.phase.send_replace(Phase::Ready);
-    METRICS.initializations.with_label_values(&resource.labels()).inc();
+    resource.metrics.initializations.inc();
     tracing::debug!(resource = resource.config.qualified(), objects = count, revision, "loaded a resource");
     true
 }

@@ -1,6 +1,7 @@
 //! One resource of the store, as the registry sees it: reads. Writes are in `write`, lists in `list`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config::ResourceConfig;
 use crate::error::{Error, Result};
@@ -102,7 +103,12 @@ impl ResourceStore {
                 Ok(())
             }
             Freshness::AtLeast(revision) => self.shared.reach(revision).await,
-            Freshness::Latest => self.shared.catch_up().await,
+            Freshness::Latest => {
+                let started = Instant::now();
+                let outcome = self.shared.catch_up().await;
+                self.resource.metrics.consistent_read(started.elapsed(), outcome.is_ok());
+                outcome
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::etcd::{Call, Etcd};
 use crate::intern::Interner;
 use crate::lease::Leases;
-use crate::metrics::METRICS;
+use crate::metrics::ResourceMetrics;
 use crate::object::Object;
 use crate::options::Options;
 use crate::progress::{Progress, RevisionReader};
@@ -71,6 +71,7 @@ pub(crate) struct Resource {
     pub prefix: String,
     pub state: RwLock<State>,
     pub phase: watch::Sender<Phase>,
+    pub metrics: ResourceMetrics,
 }
 
 /// The cache, and what waits while it is loaded.
@@ -108,6 +109,7 @@ impl Resource {
                 backlog: Some(Vec::new()),
                 loaded_at: 0,
             }),
+            metrics: ResourceMetrics::new(&config.group, &config.resource),
             config: Arc::new(config),
             prefix,
             phase: watch::Sender::new(Phase::Loading),
@@ -117,11 +119,6 @@ impl Resource {
     /// The etcd key of an object.
     pub fn etcd_key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
-    }
-
-    /// Labels of metrics.
-    pub fn labels(&self) -> [&str; 2] {
-        [&self.config.group, &self.config.resource]
     }
 
     /// A call to etcd on behalf of the resource.
@@ -153,14 +150,14 @@ impl Resource {
         self.phase.send_replace(Phase::Removed);
         state.cache.watchers.clear();
         state.cache.load(Vec::new(), 0);
-        METRICS.objects.with_label_values(&self.labels()).set(0);
+        self.metrics.objects.set(0);
     }
 
     /// Makes the object of a key and value read from etcd. A value that cannot be read back is reported and left out.
     pub fn decode(&self, interner: &Interner, kv: &KeyValue) -> Result<Arc<Object>> {
         let etcd_key = String::from_utf8_lossy(kv.key());
         let corrupt = |reason: String| {
-            METRICS.decode_errors.with_label_values(&self.labels()).inc();
+            self.metrics.decode_errors.inc();
             Error::Corrupt { key: etcd_key.clone().into_owned(), reason }
         };
         let text = etcd_key.strip_prefix(&self.prefix).unwrap_or_default();
@@ -182,7 +179,7 @@ impl Resource {
         if *self.phase.borrow() == Phase::Removed {
             return;
         }
-        METRICS.events_received.with_label_values(&self.labels()).inc_by(arrivals.len() as u64);
+        self.metrics.events_received.inc_by(arrivals.len() as u64);
         let loaded_at = state.loaded_at;
         arrivals.retain(|arrival| arrival.revision > loaded_at);
         self.apply_locked(&mut state.cache, arrivals, now);
@@ -197,18 +194,16 @@ impl Resource {
             ended += delivered.ended;
         }
         if ended > 0 {
-            METRICS.terminated_watchers.with_label_values(&self.labels()).inc_by(ended);
+            self.metrics.terminated_watchers.inc_by(ended);
             tracing::warn!(
                 resource = self.config.qualified(),
                 watchers = ended,
                 "ended watchers that lag behind"
             );
         }
-        METRICS.events_dispatched.with_label_values(&self.labels()).inc_by(events);
-        METRICS
-            .objects
-            .with_label_values(&self.labels())
-            .set(i64::try_from(cache.objects().len()).unwrap_or(i64::MAX));
+        self.metrics.events_dispatched.inc_by(events);
+        self.metrics.revision.set(cache.changed_at());
+        self.metrics.objects.set(i64::try_from(cache.objects().len()).unwrap_or(i64::MAX));
     }
 }
 

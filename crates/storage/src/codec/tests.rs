@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -18,6 +19,10 @@ fn both_ways(value: &Value) -> (Arc<Object>, Object) {
     let prepared = Prepared::new(&config, &interner, key.clone(), "/registry/pods/ns/a", value).unwrap();
     let read = decode(&config, &interner, "/registry/pods/ns/a", key, &prepared.stored, 42).unwrap();
     (prepared.object(42), read)
+}
+
+fn prepared(value: &Value) -> Prepared {
+    Prepared::new(&pods(), &Interner::default(), Key::new(true, "ns", "a").unwrap(), "k", value).unwrap()
 }
 
 #[test]
@@ -68,16 +73,12 @@ fn an_unchanged_object_is_recognised() {
     let value =
         json!({"metadata": {"name": "a", "resourceVersion": "7", "uid": "u"}, "spec": {"nodeName": "n"}});
     let (object, _) = both_ways(&value);
-    let prepare = |value: &Value| {
-        let key = Key::new(true, "ns", "a").unwrap();
-        Prepared::new(&pods(), &Interner::default(), key, "k", value).unwrap()
-    };
-    assert!(prepare(&value).equals(&object));
-    assert!(prepare(&object.value()).equals(&object));
+    assert!(prepared(&value).equals(&object));
+    assert!(prepared(&object.value()).equals(&object));
     assert!(
-        !prepare(&json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"nodeName": "m"}})).equals(&object)
+        !prepared(&json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"nodeName": "m"}})).equals(&object)
     );
-    assert!(!prepare(&json!({"metadata": {"name": "a"}})).equals(&object));
+    assert!(!prepared(&json!({"metadata": {"name": "a"}})).equals(&object));
 }
 
 #[test]
@@ -118,4 +119,65 @@ fn keys() {
     assert_eq!(Key::parse(true, "a"), None);
     // RBAC names may hold colons and, in paths of services/specs and the like, nothing else; a slash stays in the name.
     assert_eq!(Key::parse(true, "ns/a/b").unwrap().name_at, 3);
+}
+
+/// Any JSON, in the position where objects have it.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<i16>().prop_map(|eighths| Value::from(f64::from(eighths) / 8.0)),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(".*|metadata|nodeName", inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_object_survives_storage(
+        members in prop::collection::btree_map("[a-z]{0,8}|spec|source|kind|.*", any_json(), 0..6),
+        metadata in prop::collection::btree_map("[a-z]{0,8}|uid|resourceVersion|zz|.*", ".*", 0..6),
+        labels in prop::option::of(prop::collection::btree_map(".*", ".*", 0..4)),
+    ) {
+        let mut value = Value::Object(members.into_iter().collect());
+        value["metadata"] = json!(metadata);
+        if let Some(labels) = labels {
+            value["metadata"]["labels"] = json!(labels);
+        }
+        let (written, read) = both_ways(&value);
+        prop_assert_eq!(&written.json, &read.json);
+        prop_assert_eq!(&written.uid, &read.uid);
+        prop_assert_eq!(&written.labels, &read.labels);
+        prop_assert_eq!(&written.fields, &read.fields);
+        prop_assert_eq!(written.revision_at, read.revision_at);
+        value.as_object_mut().unwrap().remove("kind");
+        value.as_object_mut().unwrap().remove("apiVersion");
+        value["metadata"]["resourceVersion"] = "42".into();
+        prop_assert_eq!(&serde_json::to_vec(&written.value()).unwrap(), &serde_json::to_vec(&value).unwrap());
+        prop_assert!(prepared(&written.value()).equals(&written));
+        let later = written.at_revision(12_345);
+        value["metadata"]["resourceVersion"] = "12345".into();
+        prop_assert_eq!(&serde_json::to_vec(&later.value()).unwrap(), &serde_json::to_vec(&value).unwrap());
+    }
+
+    #[test]
+    fn no_stored_bytes_are_fatal(stored in prop::collection::vec(any::<u8>(), 0..64), json in any_json()) {
+        let key = Key::new(true, "ns", "a").unwrap();
+        let mut typed = json.clone();
+        if let Some(members) = typed.as_object_mut() {
+            members.insert("kind".to_owned(), "Pod".into());
+            members.insert("apiVersion".to_owned(), "v1".into());
+        }
+        for stored in [stored, serde_json::to_vec(&json).unwrap(), serde_json::to_vec(&typed).unwrap()] {
+            // Any answer will do.
+            decode(&pods(), &Interner::default(), "k", key.clone(), &stored, 1).ok();
+        }
+    }
 }
