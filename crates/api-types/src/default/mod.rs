@@ -2,7 +2,7 @@
 //!
 //! Constant defaults are data (`schema/defaults.txt`, made from observing upstream's defaulter): a value per type and field,
 //! some only when a sibling has a certain value. Defaults that depend on other values are functions of the type in
-//! [`computed`]. One walk applies both, an owner before what it contains, because owners make structs that have defaults of
+//! `computed`. One walk applies both, an owner before what it contains, because owners make structs that have defaults of
 //! their own. Custom resources take `default` from their schema, by the rules of
 //! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting>.
 //!
