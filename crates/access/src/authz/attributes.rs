@@ -66,7 +66,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// With a subresource.
-    pub fn sub(self, subresource: &'a str) -> Self {
+    pub fn of_subresource(self, subresource: &'a str) -> Self {
         Self { subresource, ..self }
     }
 

@@ -176,14 +176,14 @@ fn covers(rule: &PolicyRule, piece: &PolicyRule) -> bool {
 
 /// Joins pieces that differ only in their verb. Paths stay apart, as upstream shows them.
 fn compact(pieces: Vec<PolicyRule>) -> Vec<PolicyRule> {
-    let mut joined: BTreeMap<(Vec<String>, Vec<String>, Vec<String>), PolicyRule> = BTreeMap::new();
+    let mut joined: BTreeMap<[Vec<String>; 3], PolicyRule> = BTreeMap::new();
     let mut result = Vec::new();
     for piece in pieces {
         if !piece.non_resource_urls.is_empty() {
             result.push(piece);
             continue;
         }
-        let key = (piece.api_groups.clone(), piece.resources.clone(), piece.resource_names.clone());
+        let key = [piece.api_groups.clone(), piece.resources.clone(), piece.resource_names.clone()];
         match joined.entry(key) {
             std::collections::btree_map::Entry::Vacant(slot) => {
                 slot.insert(piece);

@@ -233,7 +233,7 @@ impl Spec {
             }
             (None, None) => errors.push(Error::invalid(
                 &SPEC.child("resourceAttributes"),
-                BadValue::absent(),
+                BadValue::maybe(None),
                 "exactly one of nonResourceAttributes or resourceAttributes must be specified",
             )),
             _ => {}

@@ -101,10 +101,10 @@ fn other_requests_of_kubelets() {
         (ask("list", "", "nodes"), Err("node 'n1' cannot read all nodes, only its own Node object")),
         (with_field(leaked("watch", "nodes"), "metadata.name"), Ok(())),
         (ask("get", "", "nodes").named("n2"), Err("node 'n1' cannot read 'n2', only its own Node object")),
-        (ask("patch", "", "nodes").named("n1").sub("status"), Ok(())),
-        (ask("create", "", "serviceaccounts").in_namespace("ns").named("bot").sub("token"), Ok(())),
+        (ask("patch", "", "nodes").named("n1").of_subresource("status"), Ok(())),
+        (ask("create", "", "serviceaccounts").in_namespace("ns").named("bot").of_subresource("token"), Ok(())),
         (
-            ask("create", "", "serviceaccounts").in_namespace("ns").named("other").sub("token"),
+            ask("create", "", "serviceaccounts").in_namespace("ns").named("other").of_subresource("token"),
             Err("no relationship found between node 'n1' and this object"),
         ),
         (ask("update", "coordination.k8s.io", "leases").in_namespace("kube-node-lease").named("n1"), Ok(())),

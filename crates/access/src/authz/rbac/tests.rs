@@ -27,10 +27,10 @@ fn rules_match_as_documented() {
     let pods = || Attributes::resource(&user, "get", "", "pods");
     let cases = [
         (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}), pods(), true),
-        (json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}), pods().sub("log"), true),
-        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}), pods().sub("log"), false),
-        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]}), pods().sub("log"), true),
-        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*/log"]}), pods().sub("log"), true),
+        (json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}), pods().of_subresource("log"), true),
+        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}), pods().of_subresource("log"), false),
+        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]}), pods().of_subresource("log"), true),
+        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*/log"]}), pods().of_subresource("log"), true),
         (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*/log"]}), pods(), false),
         (json!({"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}), pods(), false),
         (json!({"verbs": ["get"], "apiGroups": ["apps"], "resources": ["pods"]}), pods(), false),
