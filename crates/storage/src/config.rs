@@ -123,14 +123,13 @@ impl Field {
         Self { label: label.to_owned(), paths: vec![split(label)], default: String::new(), indexed: false }
     }
 
-    /// Takes the value from a dotted path other than the label, or from one more when called again.
+    /// Also takes the value from another dotted path, where the earlier ones lead to none.
     #[must_use]
     pub fn path(mut self, dotted: &str) -> Self {
         let path = split(dotted);
-        if self.paths == [split(&self.label)] {
-            self.paths.clear();
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
         }
-        self.paths.push(path);
         self
     }
 

@@ -9,7 +9,7 @@ fn pods() -> Arc<ResourceConfig> {
         ResourceConfig::new("/registry/pods", true, "v1", "Pod")
             .field(Field::new("spec.nodeName").indexed())
             .field(Field::new("spec.hostNetwork").default_value("false"))
-            .field(Field::new("source").path("source.component").path("reportingComponent")),
+            .field(Field::new("source").path("source").path("source.component").path("reportingComponent")),
     )
 }
 
