@@ -210,3 +210,24 @@ async fn writers_and_watchers_go_on_through_kill_9() {
         assert!(missed.is_empty(), "lost {missed:?}");
     }
 }
+
+#[tokio::test]
+async fn a_member_that_is_down_is_gone_around() {
+    let etcd = Etcd::start();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let endpoints = vec![format!("http://127.0.0.1:{dead}"), etcd.endpoint()];
+    let store = Store::connect(storage::Options { endpoints, ..options(&etcd) }).await.unwrap();
+    let pods = store.resource(pods()).unwrap();
+    let mut watch = watch_all(&pods, WatchFrom::Now).await;
+    let started = std::time::Instant::now();
+    for i in 0..30 {
+        let name = format!("p{i}");
+        let created = pods.create("ns", &name, &pod(&name, "", 0)).await.unwrap();
+        assert_eq!(
+            pods.get("ns", &name, Freshness::Latest).await.unwrap().unwrap().revision(),
+            created.revision()
+        );
+        assert_eq!(next_seen(&mut watch).await, (EventKind::Added, name, created.revision()));
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
+}
