@@ -7,9 +7,10 @@
 //!                  secrets, service accounts, pods, nodes       authz::Authorizer (Node graph, RBAC rules) ──► Verdict
 //! ```
 //!
-//! The crate knows nothing of etcd, of HTTP serving or of the registry. Live objects come through [`Lookup`]; the RBAC rules and
-//! the Node graph are kept in memory from the changes that the apiserver feeds them with [`authz::Rbac::upsert`] and
-//! [`authz::NodeGraph::upsert`]. Clocks are arguments wherever a decision depends on time.
+//! The crate knows nothing of etcd, of HTTP serving or of the registry. Live objects come through [`Lookup`];
+//! the RBAC rules and the Node graph are kept in memory from the changes that the apiserver feeds them with
+//! [`authz::Rbac::upsert`] and [`authz::NodeGraph::upsert`]. Clocks are arguments wherever a decision depends
+//! on time.
 
 pub mod authn;
 pub mod authz;

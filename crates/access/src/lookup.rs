@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-/// Names one object: API group (`""` for core), plural resource, namespace (`""` when cluster-scoped) and name.
+/// Names one object: API group (`""` for core), plural resource, namespace (`""` when cluster-scoped) and
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectRef<'a> {
     /// API group, `""` for core.
@@ -24,8 +25,9 @@ impl<'a> ObjectRef<'a> {
 
 /// Live objects, as JSON in the storage version.
 ///
-/// An answer may come from a cache, but `None` must mean that the object does not exist: an implementation confirms a miss with a
-/// consistent read, so that a token minted through one apiserver is good at another at once.
+/// An answer may come from a cache, but `None` must mean that the object does not exist: an implementation
+/// confirms a miss with a consistent read, so that a token minted through one apiserver is good at another at
+/// once.
 #[async_trait::async_trait]
 pub trait Lookup: Send + Sync + 'static {
     /// The JSON of one object, or `None` when it does not exist.

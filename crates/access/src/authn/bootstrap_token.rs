@@ -1,4 +1,5 @@
-//! Bootstrap tokens: `<id>.<secret>`, kept as Secrets of type `bootstrap.kubernetes.io/token` in `kube-system`.
+//! Bootstrap tokens: `<id>.<secret>`, kept as Secrets of type `bootstrap.kubernetes.io/token` in
+//! `kube-system`.
 
 use jiff::Timestamp;
 

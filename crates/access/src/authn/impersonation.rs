@@ -68,7 +68,9 @@ async fn check(authorizer: &Authorizer, requester: &UserInfo, wanted: &UserInfo)
     }];
     parts.extend(wanted.groups.iter().map(|group| ask("", "groups").named(group)));
     for (key, values) in &wanted.extra {
-        parts.extend(values.iter().map(|value| ask(AUTHENTICATION, "userextras").of_subresource(key).named(value)));
+        parts.extend(
+            values.iter().map(|value| ask(AUTHENTICATION, "userextras").of_subresource(key).named(value)),
+        );
     }
     if !wanted.uid.is_empty() {
         parts.push(ask(AUTHENTICATION, "uids").named(&wanted.uid));

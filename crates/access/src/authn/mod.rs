@@ -6,8 +6,8 @@
 //!                                        token file ──► service account ──► bootstrap token
 //! ```
 //!
-//! The first authenticator that knows the credential decides who the user is. A credential that was given but is not good makes
-//! the request unauthorized, even where anonymous requests are allowed.
+//! The first authenticator that knows the credential decides who the user is. A credential that was given but
+//! is not good makes the request unauthorized, even where anonymous requests are allowed.
 
 mod bootstrap_token;
 mod impersonation;
@@ -152,7 +152,8 @@ impl Authenticator {
         &self.api_audiences
     }
 
-    /// Finds out who sent a request with these headers over a connection from `peer` (`None` without TLS client certificate).
+    /// Finds out who sent a request with these headers over a connection from `peer` (`None` without TLS
+    /// client certificate).
     ///
     /// # Errors
     /// The request must be answered 401.
@@ -243,8 +244,8 @@ pub fn strip_credentials(headers: &mut HeaderMap) {
     }
 }
 
-/// The token of an `Authorization: Bearer` header, or else of the WebSocket sub-protocol that stands for it where a browser cannot
-/// set headers.
+/// The token of an `Authorization: Bearer` header, or else of the WebSocket sub-protocol that stands for it
+/// where a browser cannot set headers.
 fn bearer_token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let from_header = || {
         let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
@@ -262,7 +263,8 @@ fn bearer_token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     from_header().or_else(from_protocol)
 }
 
-/// Everyone who proved an identity is in `system:authenticated`, except who came as one of the two groups already.
+/// Everyone who proved an identity is in `system:authenticated`, except who came as one of the two groups
+/// already.
 fn add_authenticated_group(user: &mut UserInfo) {
     let settled = user.in_group(names::AUTHENTICATED) || user.in_group(names::UNAUTHENTICATED);
     if user.name != names::ANONYMOUS && !settled {

@@ -57,7 +57,8 @@ impl TokenFile {
     }
 }
 
-/// The columns of one CSV line (RFC 4180, without line breaks inside quotes); `None` when a quote is not closed.
+/// The columns of one CSV line (RFC 4180, without line breaks inside quotes); `None` when a quote is not
+/// closed.
 fn split(line: &str) -> Option<Vec<String>> {
     let mut columns = vec![String::new()];
     let mut quoted = false;

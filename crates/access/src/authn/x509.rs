@@ -22,8 +22,8 @@ use crate::{UserInfo, names};
 /// Object identifier of a subject's uid attribute (KEP-4935): 1.3.6.1.4.1.57683.2.
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 
-/// The client end of one TLS connection. Its chain is verified at the first request and the verdict kept: only expiry can change
-/// while the connection lives.
+/// The client end of one TLS connection. Its chain is verified at the first request and the verdict kept:
+/// only expiry can change while the connection lives.
 #[derive(Debug)]
 pub struct Peer {
     chain: Vec<CertificateDer<'static>>,
@@ -127,8 +127,8 @@ fn parse(der: &[u8]) -> Result<Leaf, String> {
     Ok(Leaf { user, not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
 }
 
-/// For the TLS server: asks for a client certificate, wants proof of its key, and leaves trust to [`super::Authenticator`], so that
-/// an unknown certificate is answered 401 and not by a broken handshake.
+/// For the TLS server: asks for a client certificate, wants proof of its key, and leaves trust to
+/// [`super::Authenticator`], so that an unknown certificate is answered 401 and not by a broken handshake.
 #[derive(Debug)]
 pub struct AnyClientCertificate {
     algorithms: WebPkiSupportedAlgorithms,

@@ -1,7 +1,7 @@
 //! Nobody hands out more than they hold: the checks on writes of roles and bindings.
 //!
-//! A user may write a role only with rules that the user's own rules cover, or with the verb `escalate` on it; and may bind a role
-//! only when holding its rules, or with the verb `bind` on it.
+//! A user may write a role only with rules that the user's own rules cover, or with the verb `escalate` on
+//! it; and may bind a role only when holding its rules, or with the verb `bind` on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

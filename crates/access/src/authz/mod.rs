@@ -90,7 +90,8 @@ impl Authorizer {
         Self { modes }
     }
 
-    /// Parses `--authorization-mode` values. Both states are needed whatever the modes: reviews and escalation checks use them.
+    /// Parses `--authorization-mode` values. Both states are needed whatever the modes: reviews and
+    /// escalation checks use them.
     pub fn from_flags(modes: &[String], rbac: Arc<Rbac>, graph: Arc<NodeGraph>) -> Result<Self, ModeError> {
         let mut chain = Vec::with_capacity(modes.len());
         for (index, mode) in modes.iter().enumerate() {
@@ -109,7 +110,8 @@ impl Authorizer {
         Ok(Self::new(chain))
     }
 
-    /// Decides one request. Async because a mode may have to ask somebody else; the present ones answer from memory.
+    /// Decides one request. Async because a mode may have to ask somebody else; the present ones answer from
+    /// memory.
     pub async fn authorize(&self, request: &Attributes<'_>) -> Verdict {
         if request.user.in_group(names::MASTERS) {
             return Verdict::allow("");

@@ -7,7 +7,8 @@ use super::keys::PublicKey;
 /// The path of the key set, when no other address is configured.
 pub const KEY_SET_PATH: &str = "/openid/v1/jwks";
 
-/// `/.well-known/openid-configuration`. `key_set_uri` is where the keys are, `--service-account-jwks-uri` or this server's own.
+/// `/.well-known/openid-configuration`. `key_set_uri` is where the keys are, `--service-account-jwks-uri` or
+/// this server's own.
 pub fn configuration(issuer: &str, key_set_uri: &str, keys: &[PublicKey]) -> Value {
     let mut algorithms: Vec<&str> = keys.iter().map(|key| key.algorithm.name()).collect();
     algorithms.sort_unstable();

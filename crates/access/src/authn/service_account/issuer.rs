@@ -15,8 +15,8 @@ use crate::{Lookup, ObjectRef};
 const SHORTEST: i64 = 10 * 60;
 const LONGEST: i64 = 1 << 32;
 const DEFAULT: i64 = 60 * 60;
-/// The life that the ServiceAccount admission plug-in asks for on behalf of pods that never asked for bound tokens. Such a token is
-/// extended to a year, and its holder warned after this time (KEP-1205).
+/// The life that the ServiceAccount admission plug-in asks for on behalf of pods that never asked for bound
+/// tokens. Such a token is extended to a year, and its holder warned after this time (KEP-1205).
 const WARN_ONLY: i64 = 3607;
 const EXTENDED: i64 = 365 * 24 * 60 * 60;
 
@@ -35,8 +35,8 @@ pub struct Issuer {
     pub extend: bool,
 }
 
-/// Answers a TokenRequest for the service account `namespace`/`name`: completes `request` and sets its `status`. Returns warnings for
-/// the client.
+/// Answers a TokenRequest for the service account `namespace`/`name`: completes `request` and sets its
+/// `status`. Returns warnings for the client.
 ///
 /// # Errors
 /// The request breaks a rule, or the account or the object to bind to is not there.

@@ -35,8 +35,8 @@ pub struct Verifier {
     verified: Mutex<Verified>,
 }
 
-/// Claims whose signature was found good, by the digest of their token. Only the signature is remembered: times, audiences and live
-/// objects are looked at on every request, so a revoked token is refused at once.
+/// Claims whose signature was found good, by the digest of their token. Only the signature is remembered:
+/// times, audiences and live objects are looked at on every request, so a revoked token is refused at once.
 #[derive(Debug, Default)]
 struct Verified {
     young: HashMap<[u8; 32], Arc<Claims>>,

@@ -5,8 +5,8 @@
 //!  volume ──► claim      secret ◄── volume          attachment, slice ──► node
 //! ```
 //!
-//! Upstream walks a general graph. The questions asked are few, so each has its own map here, and every answer costs a constant
-//! number of look-ups however many pods a node has.
+//! Upstream walks a general graph. The questions asked are few, so each has its own map here, and every
+//! answer costs a constant number of look-ups however many pods a node has.
 
 use std::collections::HashMap;
 use std::sync::Arc;

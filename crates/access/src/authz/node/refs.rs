@@ -24,7 +24,8 @@ pub(super) fn parse(
 fn pod(namespace: &str, name: &str, pod: Pod) -> Option<Links> {
     let node = pod.spec.node_name.clone().filter(|n| !n.is_empty())?;
     let mut links = Links { node: Some(node), ..Links::default() };
-    // The API's copy of a static pod leads to nothing: else a node could grant itself anything by creating one.
+    // The API's copy of a static pod leads to nothing: else a node could grant itself anything by creating
+    // one.
     if pod.metadata.annotations.is_some_and(|a| a.mirror.is_some()) {
         return Some(links);
     }

@@ -102,7 +102,10 @@ fn other_requests_of_kubelets() {
         (with_field(leaked("watch", "nodes"), "metadata.name"), Ok(())),
         (ask("get", "", "nodes").named("n2"), Err("node 'n1' cannot read 'n2', only its own Node object")),
         (ask("patch", "", "nodes").named("n1").of_subresource("status"), Ok(())),
-        (ask("create", "", "serviceaccounts").in_namespace("ns").named("bot").of_subresource("token"), Ok(())),
+        (
+            ask("create", "", "serviceaccounts").in_namespace("ns").named("bot").of_subresource("token"),
+            Ok(()),
+        ),
         (
             ask("create", "", "serviceaccounts").in_namespace("ns").named("other").of_subresource("token"),
             Err("no relationship found between node 'n1' and this object"),

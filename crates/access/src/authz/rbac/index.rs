@@ -52,7 +52,8 @@ impl Binding {
 /// A binding, and the one of its subjects it was found by.
 type Entry = (Arc<Binding>, Subject);
 
-/// The bindings of one scope, by name and by subject. A service account is found as the user it authenticates as.
+/// The bindings of one scope, by name and by subject. A service account is found as the user it authenticates
+/// as.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
     by_name: HashMap<String, Vec<SubjectKey>>,

@@ -5,9 +5,9 @@
 //!  upsert(binding) ──► subjects: (namespace, user | group) → bindings ──► role ──► rules
 //! ```
 //!
-//! A request looks only at the bindings of its own user and groups, never at all bindings, and a role's change is one map entry:
-//! bindings name their role and find its rules when asked. Aggregated rules are computed by the controller manager and arrive as
-//! ordinary rules.
+//! A request looks only at the bindings of its own user and groups, never at all bindings, and a role's
+//! change is one map entry: bindings name their role and find its rules when asked. Aggregated rules are
+//! computed by the controller manager and arrive as ordinary rules.
 
 mod index;
 mod rule;
@@ -128,10 +128,12 @@ impl Rbac {
         Self::default()
     }
 
-    /// Takes in the present form of a `roles`, `clusterroles`, `rolebindings` or `clusterrolebindings` object.
+    /// Takes in the present form of a `roles`, `clusterroles`, `rolebindings` or `clusterrolebindings`
+    /// object.
     ///
     /// # Errors
-    /// The JSON is not such an object; what was known under that name is forgotten then, so that no stale grant lives on.
+    /// The JSON is not such an object; what was known under that name is forgotten then, so that no stale
+    /// grant lives on.
     pub fn upsert(
         &self,
         resource: &str,
@@ -236,7 +238,8 @@ impl Rbac {
 }
 
 impl State {
-    /// Calls `each` with every binding of the user until it returns false: cluster-wide bindings, then those of the namespace.
+    /// Calls `each` with every binding of the user until it returns false: cluster-wide bindings, then those
+    /// of the namespace.
     fn visit(
         &self,
         user: &UserInfo,

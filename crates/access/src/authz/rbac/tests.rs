@@ -28,9 +28,21 @@ fn rules_match_as_documented() {
     let cases = [
         (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}), pods(), true),
         (json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}), pods().of_subresource("log"), true),
-        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}), pods().of_subresource("log"), false),
-        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]}), pods().of_subresource("log"), true),
-        (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*/log"]}), pods().of_subresource("log"), true),
+        (
+            json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}),
+            pods().of_subresource("log"),
+            false,
+        ),
+        (
+            json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]}),
+            pods().of_subresource("log"),
+            true,
+        ),
+        (
+            json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*/log"]}),
+            pods().of_subresource("log"),
+            true,
+        ),
         (json!({"verbs": ["get"], "apiGroups": [""], "resources": ["*/log"]}), pods(), false),
         (json!({"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}), pods(), false),
         (json!({"verbs": ["get"], "apiGroups": ["apps"], "resources": ["pods"]}), pods(), false),
