@@ -14,6 +14,7 @@
 
 mod addresses;
 pub mod admission;
+mod allocation;
 mod bootstrap_objects;
 mod discovery;
 pub mod error;

@@ -12,6 +12,7 @@ use component::{CancellationToken, serve};
 use serde_json::{Value, json};
 use storage::Store;
 
+use crate::allocation::Allocators;
 use crate::filters::{self, InFlight, Peers};
 use crate::options::Options;
 use crate::registry::{Registry, Settings};
@@ -30,7 +31,7 @@ pub struct Server {
     /// Who is asking.
     pub authenticator: Authenticator,
     /// May they.
-    pub authorizer: Authorizer,
+    pub authorizer: Arc<Authorizer>,
     /// Roles and bindings.
     pub rbac: Arc<Rbac>,
     /// What kubelets may see.
@@ -107,9 +108,14 @@ async fn build(
         Arc::clone(&rbac),
         Arc::clone(&nodes),
     )?;
+    let authorizer = Arc::new(authorizer);
     let store = Store::connect(store_options(&options)).await.context("cannot use etcd")?;
+    let cluster = &options.cluster;
+    let allocators =
+        Allocators::new(&store, &cluster.service_cluster_ip_range, &cluster.service_node_port_range)?;
     let registry = Registry::new(
         store,
+        allocators,
         Settings {
             event_ttl: options.etcd.event_ttl.0,
             garbage_collector: options.generic.enable_garbage_collector,

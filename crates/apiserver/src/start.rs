@@ -7,7 +7,7 @@ use api_types::resource;
 use async_trait::async_trait;
 use component::health::{Check, On};
 
-use crate::admission;
+use crate::admission::plugins::{self, Dependencies};
 use crate::bootstrap_objects::{self, Reconciler};
 use crate::options::Options;
 use crate::registry::Registry;
@@ -94,7 +94,16 @@ impl Check for Caches {
 /// # Errors
 /// An unknown plug-in.
 pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
-    server.registry.set_admission(admission::Chain::new(Vec::new()));
+    let dependencies = Dependencies {
+        authorizer: Arc::clone(&server.authorizer),
+        rbac: Arc::clone(&server.rbac),
+        objects: Arc::clone(&server.registry) as _,
+        api_audiences: server.tokens.audiences.clone(),
+    };
+    let flags = &server.options.admission;
+    let chain =
+        plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins, &dependencies)?;
+    server.registry.set_admission(chain);
     Ok(())
 }
 

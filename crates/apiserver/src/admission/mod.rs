@@ -5,6 +5,8 @@
 //!
 //! Plugins know neither HTTP nor storage: they read other objects through a [`Reader`].
 
+pub mod plugins;
+
 use std::sync::Arc;
 
 use access::UserInfo;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::discovery::{self, Directory};

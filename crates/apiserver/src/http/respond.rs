@@ -362,6 +362,15 @@ pub fn with_kind(info: &api_types::resource::ResourceInfo, mut value: Value) -> 
     value
 }
 
+/// An object with a kind and version of its own.
+pub fn of_kind(api_version: &str, kind: &str, mut value: Value) -> Value {
+    if let Some(map) = value.as_object_mut() {
+        map.insert("kind".into(), kind.into());
+        map.insert("apiVersion".into(), api_version.into());
+    }
+    value
+}
+
 fn list_meta(page: &Page) -> Value {
     let mut meta = json!({ "resourceVersion": page.revision.to_string() });
     if let Some(token) = &page.continue_token {

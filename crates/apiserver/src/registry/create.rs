@@ -43,6 +43,7 @@ impl Registry {
         let endpoint = &request.endpoint;
         strip_kind(&mut object);
         default::apply(&endpoint.info, &mut object);
+        endpoint.strategy.receive(&mut object);
         pipeline::check_namespace(request, &mut object)?;
         pipeline::dedup_owners(request, &mut object);
         let write = Write { request, options, operation: Operation::Create };
@@ -122,10 +123,6 @@ fn prepare(request: &Request, object: &mut Value) -> bool {
     {
         meta::map(object).remove(key);
     }
-    strategy.prepare_create(object);
-    if strategy.traits().generation != Generation::None {
-        meta::set(object, "generation", Some(1.into()));
-    }
     meta::set(object, "creationTimestamp", Some(meta::now().into()));
     meta::set(object, "uid", Some(uuid::Uuid::new_v4().to_string().into()));
     let prefix = meta::text(object, "generateName");
@@ -133,6 +130,10 @@ fn prepare(request: &Request, object: &mut Value) -> bool {
     if generated {
         let name = meta::generate_name(prefix);
         meta::set(object, "name", Some(name.into()));
+    }
+    strategy.prepare_create(object, &request.user);
+    if strategy.traits().generation != Generation::None {
+        meta::set(object, "generation", Some(1.into()));
     }
     generated
 }

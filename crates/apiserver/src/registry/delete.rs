@@ -39,6 +39,7 @@ impl Registry {
     /// `NotFound`, `Conflict` for preconditions, refusals of admission, failures of storage.
     pub async fn delete(&self, request: &Request) -> Result<Outcome> {
         let options = self.delete_options(request)?;
+        request.warn(request.endpoint.strategy.delete_warnings(&options));
         self.delete_named(request, &request.name, &options, None).await
     }
 
@@ -48,6 +49,7 @@ impl Registry {
     /// The first failure other than that an object has gone by itself.
     pub async fn delete_collection(&self, request: &Request) -> Result<Outcome> {
         let options = self.delete_options(request)?;
+        request.warn(request.endpoint.strategy.delete_warnings(&options));
         let list = ListOptions::parse(&request.query, false)?;
         let query = read::list_query(request, &list)?;
         let page = request.endpoint.store()?.list(&query).await.map_err(storage_error)?;
@@ -159,7 +161,7 @@ impl Registry {
                 Err(other) => return Err(storage_error(other)),
             },
         };
-        if !was_removed || endpoint.strategy.traits().returns_deleted {
+        if !was_removed || options.dry_run || endpoint.strategy.traits().returns_deleted {
             return Ok(Step::Done(marked(options, Item::Made(last))));
         }
         let details = Details {

@@ -63,6 +63,59 @@ impl Objects for Registry {
 }
 
 impl Registry {
+    /// Changes a stored object without admission, validation or a record of owners: for what a subresource has decided
+    /// already (a binding, a spent disruption budget). The function is called again when somebody else was quicker.
+    ///
+    /// # Errors
+    /// What the function refuses with, `NotFound`, failures of storage.
+    pub async fn mutate_stored(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        dry_run: bool,
+        change: &(dyn Fn(&mut Value) -> Result<()> + Send + Sync),
+    ) -> Result<Value> {
+        let endpoint = self.hub(group, resource).ok_or_else(Error::path_not_found)?;
+        let store = endpoint.store()?;
+        let mut current = store.get(namespace, name, Freshness::Any).await.map_err(storage_error)?;
+        let mut fresh = false;
+        for _ in 0..16 {
+            let Some(stored) = current.take() else {
+                if fresh {
+                    break;
+                }
+                fresh = true;
+                current = store.get(namespace, name, Freshness::Latest).await.map_err(storage_error)?;
+                continue;
+            };
+            let mut object = stored.value();
+            if let Err(error) = change(&mut object) {
+                if fresh {
+                    return Err(error);
+                }
+                // The refusal may be about a state that has passed.
+                fresh = true;
+                current = store.get(namespace, name, Freshness::Latest).await.map_err(storage_error)?;
+                continue;
+            }
+            if dry_run {
+                return Ok(object);
+            }
+            match store.update(&stored, &object).await {
+                Ok(updated) => return Ok(updated.value()),
+                Err(storage::Error::Conflict(now)) => {
+                    fresh = true;
+                    current = Some(now);
+                }
+                Err(storage::Error::NotFound { .. }) => break,
+                Err(other) => return Err(storage_error(other)),
+            }
+        }
+        Err(crate::error::not_found(&endpoint.info, name))
+    }
+
     /// Changes an object in the server's own name by a function that is called again when somebody else changed the
     /// object in between. The function may refuse.
     ///

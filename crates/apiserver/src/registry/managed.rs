@@ -47,7 +47,7 @@ impl Managers {
 }
 
 /// Records that `manager` set what differs between the stored object and the new one.
-pub(super) fn on_update(
+pub fn on_update(
     endpoint: &Endpoint,
     old: Option<&Value>,
     object: &mut Value,

@@ -8,12 +8,12 @@
 //!
 //! A resource is a row ([`ResourceInfo`]) and a [`Strategy`]; together with its store they are an [`Endpoint`].
 
-mod body;
+pub mod body;
 mod create;
 mod delete;
 pub mod endpoint;
 mod internal;
-mod managed;
+pub mod managed;
 pub mod meta;
 pub mod options;
 mod patch;
@@ -23,11 +23,11 @@ pub mod request;
 pub mod selection;
 pub mod strategies;
 pub mod strategy;
-mod update;
+pub mod update;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use api_types::resource::ResourceInfo;
 use arc_swap::ArcSwap;
@@ -41,7 +41,8 @@ pub use request::{Item, Outcome, Request};
 pub use strategy::Strategy;
 
 use crate::admission;
-use crate::error::Result;
+use crate::allocation::Allocators;
+use crate::error::{Error, Result};
 
 /// Group, version and plural name.
 type Key = (String, String, String);
@@ -53,7 +54,9 @@ pub struct Registry {
     /// Serialises changes of `endpoints`.
     changing: Mutex<()>,
     admission: ArcSwap<admission::Chain>,
+    allocators: Allocators,
     settings: Settings,
+    this: Weak<Registry>,
 }
 
 /// What the registry takes from the command line.
@@ -69,14 +72,29 @@ pub struct Settings {
 
 impl Registry {
     /// A registry without resources.
-    pub fn new(store: Store, settings: Settings) -> Arc<Self> {
-        Arc::new(Registry {
+    pub fn new(store: Store, allocators: Allocators, settings: Settings) -> Arc<Self> {
+        Arc::new_cyclic(|this| Registry {
             store,
             endpoints: ArcSwap::default(),
             changing: Mutex::new(()),
             admission: ArcSwap::default(),
+            allocators,
             settings,
+            this: Weak::clone(this),
         })
+    }
+
+    /// What gives out cluster IPs and node ports.
+    pub fn allocators(&self) -> &Allocators {
+        &self.allocators
+    }
+
+    /// Shared ownership of the registry, for work that outlives a request.
+    ///
+    /// # Errors
+    /// The server is being dropped.
+    pub fn shared(&self) -> Result<Arc<Registry>> {
+        self.this.upgrade().ok_or_else(|| Error::internal("the server is stopping"))
     }
 
     /// Serves a resource; a row with the same group, version and plural is replaced.

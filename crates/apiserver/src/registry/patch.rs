@@ -78,7 +78,9 @@ impl Registry {
                 );
                 return Err(error::conflict(&endpoint.info, &request.name, &why));
             }
+            let mut object = decode::normalize(&endpoint.info.schema, object).map_err(Error::internal)?;
             default::apply(&endpoint.info, &mut object);
+            endpoint.strategy.receive(&mut object);
             Ok(object)
         };
         let change = Change {
@@ -158,6 +160,7 @@ fn transform(
         Err(why) => return Err(unfit(body, &why.to_string())),
     };
     default::apply(info, &mut object);
+    endpoint.strategy.receive(&mut object);
     pipeline::check_namespace(request, &mut object)?;
     pipeline::check_name(request, &mut object)?;
     Ok(object)

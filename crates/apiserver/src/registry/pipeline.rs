@@ -105,6 +105,39 @@ impl Registry {
         Ok(object.unwrap_or_default())
     }
 
+    /// Runs admission over an object of another kind than the resource's own (Binding, Eviction, TokenRequest, reviews).
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn admit_foreign(
+        &self,
+        request: &Request,
+        operation: Operation,
+        options: &WriteOptions,
+        name: &str,
+        object: Value,
+    ) -> Result<Value> {
+        let chain = self.admission.load_full();
+        let mut attributes = admission::Request {
+            operation,
+            resource: &request.endpoint.info,
+            subresource: &request.subresource,
+            namespace: &request.namespace,
+            name,
+            user: &request.user,
+            dry_run: options.dry_run,
+            options: &options.raw,
+            object: Some(object),
+            old_object: None,
+            warnings: Vec::new(),
+        };
+        chain.mutate(&mut attributes, self).await?;
+        chain.validate(&attributes, self).await?;
+        let admission::Request { object, warnings, .. } = attributes;
+        request.warn(warnings);
+        Ok(object.unwrap_or_default())
+    }
+
     /// Asks admission whether an object may be deleted.
     pub(super) async fn admit_delete(
         &self,
@@ -161,7 +194,7 @@ fn attributes<'a>(
 /// Validates a new object: metadata, the kind's rules, the strategy's rules.
 pub(super) fn validate_create(request: &Request, object: &Value) -> Result<()> {
     let endpoint = &request.endpoint;
-    let mut errors = name_errors(object);
+    let mut errors = validation::create(&endpoint.info, object);
     errors.append(endpoint.strategy.validate_create(object));
     refuse(&endpoint.info, object, errors)
 }
@@ -169,18 +202,14 @@ pub(super) fn validate_create(request: &Request, object: &Value) -> Result<()> {
 /// Validates a changed object against the stored one.
 pub(super) fn validate_update(request: &Request, object: &Value, old: &Value) -> Result<()> {
     let endpoint = &request.endpoint;
-    let mut errors = name_errors(object);
-    errors.append(endpoint.strategy.validate_update(object, old));
-    refuse(&endpoint.info, object, errors)
-}
-
-fn name_errors(object: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if meta::text(object, "name").is_empty() {
-        let path = Path::new("metadata.name");
-        errors.push(field::Error::required(&path, "name or generateName is required"));
+    let mut errors = match request.subresource.as_str() {
+        "" => validation::update(&endpoint.info, object, old),
+        _ => validation::update_status(&endpoint.info, object, old),
+    };
+    if request.subresource.is_empty() {
+        errors.append(endpoint.strategy.validate_update(object, old));
     }
-    errors
+    refuse(&endpoint.info, object, errors)
 }
 
 fn refuse(info: &ResourceInfo, object: &Value, errors: ErrorList) -> Result<()> {
@@ -195,4 +224,27 @@ pub(super) fn version_required(info: &ResourceInfo, name: &str) -> Error {
     let path = Path::new("metadata.resourceVersion");
     let error = field::Error::invalid(&path, 0, "must be specified for an update");
     Error::invalid(&info.group, &info.plural, name, vec![error])
+}
+
+mod validation {
+    use super::*;
+    pub fn create(_: &ResourceInfo, object: &Value) -> ErrorList {
+        name_errors(object)
+    }
+    pub fn update(_: &ResourceInfo, object: &Value, _: &Value) -> ErrorList {
+        name_errors(object)
+    }
+    pub fn update_status(_: &ResourceInfo, object: &Value, _: &Value) -> ErrorList {
+        name_errors(object)
+    }
+    fn name_errors(object: &Value) -> ErrorList {
+        let mut errors = ErrorList::new();
+        if meta::text(object, "name").is_empty() {
+            errors.push(field::Error::required(
+                &Path::new("metadata.name"),
+                "name or generateName is required",
+            ));
+        }
+        errors
+    }
 }

@@ -3,13 +3,16 @@
 //! Most resources are described by [`Traits`] alone, which a table in `strategies` fills in. A resource with rules that
 //! are code (allocation, derived fields, its own status rules) implements [`Strategy`].
 
+use access::UserInfo;
+use api_types::decode;
 use api_types::field::ErrorList;
+use api_types::resource::ResourceInfo;
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::options::DeleteOptions;
 use super::{Registry, meta};
-use crate::error::Result;
+use crate::error;
 
 /// When `metadata.generation` grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,25 +78,72 @@ pub trait Reservation: Send {
     fn commit(self: Box<Self>);
 }
 
+/// What every strategy has: the traits, and what the resource's status looks like when nothing is known.
+pub struct Base {
+    /// The rules that are data.
+    pub traits: Traits,
+    has_status: bool,
+    empty_status: Option<Value>,
+}
+
+impl Base {
+    /// For a row.
+    pub fn new(info: &ResourceInfo, traits: Traits) -> Self {
+        let has_status = info.subresource("status").is_some();
+        let custom = info.schema.type_name.is_empty();
+        let empty = (has_status && !custom).then(|| decode::normalize(&info.schema, json!({})));
+        let empty_status =
+            empty.and_then(Result::ok).and_then(|mut empty| empty.get_mut("status").map(Value::take));
+        Base { traits, has_status, empty_status }
+    }
+
+    /// Makes `status` that of an object about which nothing is known.
+    pub fn clear_status(&self, object: &mut Value) {
+        let (true, Some(map)) = (self.has_status, object.as_object_mut()) else { return };
+        match &self.empty_status {
+            Some(status) => map.insert("status".into(), status.clone()),
+            None => map.remove("status"),
+        };
+    }
+
+    /// Makes `status` what it is in `old`.
+    pub fn keep_status(&self, object: &mut Value, old: &Value) {
+        if self.has_status {
+            keep_field(object, old, "status");
+        }
+    }
+}
+
 /// What one resource adds to the generic registry. Objects are in the served version, without `kind` and `apiVersion`.
 #[async_trait]
 pub trait Strategy: Send + Sync {
     /// The rules that are data.
-    fn traits(&self) -> &Traits;
+    fn base(&self) -> &Base;
 
-    /// Clears what a client may not set at creation.
-    fn prepare_create(&self, object: &mut Value) {
-        clear_status(object);
+    /// The traits among them.
+    fn traits(&self) -> &Traits {
+        &self.base().traits
+    }
+
+    /// Completes an object as it comes in, before anybody is said to own its fields.
+    fn receive(&self, _object: &mut Value) {}
+
+    /// Clears what a client may not set at creation. Name and uid are there already.
+    fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
+        self.base().clear_status(object);
     }
 
     /// Keeps what a client may not change by an update of the object itself.
     fn prepare_update(&self, object: &mut Value, old: &Value) {
-        keep_status(object, old);
+        self.base().keep_status(object, old);
     }
 
-    /// Keeps everything that a client may not change through the status subresource.
-    fn prepare_status_update(&self, object: &mut Value, old: &Value) {
-        keep_all_but_status(object, old, self.traits());
+    /// Keeps everything that a client may not change through a subresource that is a part of the object.
+    fn prepare_subresource_update(&self, subresource: &str, object: &mut Value, old: &Value) {
+        // A scale changes the replicas alone, and has made sure of it.
+        if subresource != "scale" {
+            keep_all_but_status(object, old, self.traits());
+        }
     }
 
     /// Rules beyond those that `api_types::validation` knows for the kind.
@@ -108,6 +158,11 @@ pub trait Strategy: Send + Sync {
 
     /// Texts for Warning headers. `old` is `None` at creation.
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Texts for Warning headers at deletion.
+    fn delete_warnings(&self, _options: &DeleteOptions) -> Vec<String> {
         Vec::new()
     }
 
@@ -134,24 +189,12 @@ pub trait Strategy: Send + Sync {
         _object: &mut Value,
         _old: Option<&Value>,
         _dry_run: bool,
-    ) -> Result<Option<Box<dyn Reservation>>> {
+    ) -> error::Result<Option<Box<dyn Reservation>>> {
         Ok(None)
     }
 
     /// The object was removed from storage.
     async fn after_delete(&self, _registry: &Registry, _object: &Value) {}
-}
-
-/// Removes `status`.
-pub fn clear_status(object: &mut Value) {
-    if let Some(map) = object.as_object_mut() {
-        map.remove("status");
-    }
-}
-
-/// Makes `status` what it is in `old`.
-pub fn keep_status(object: &mut Value, old: &Value) {
-    keep_field(object, old, "status");
 }
 
 /// Makes a top-level field what it is in `old`.

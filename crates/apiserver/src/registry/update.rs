@@ -22,10 +22,11 @@ use crate::error::{self, Result};
 const CONFLICT_ATTEMPTS: usize = 16;
 
 /// Makes the new object from the stored one (`None`: absent).
-pub(super) type Transform<'a> = dyn Fn(Option<&Value>) -> Result<Value> + Send + Sync + 'a;
+pub type Transform<'a> = dyn Fn(Option<&Value>) -> Result<Value> + Send + Sync + 'a;
 
 /// How a change deals with versions and absence.
-pub(super) struct Change<'a> {
+pub struct Change<'a> {
+    /// Makes the new object; called again when it is made again.
     pub transform: &'a Transform<'a>,
     /// Records the fields' owners; the transform of an apply has done so already.
     pub record_owners: bool,
@@ -72,13 +73,17 @@ impl Registry {
     ) -> Result<Value> {
         let mut object = body::decode(request, expected, options.field_validation)?;
         default::apply(&request.endpoint.info, &mut object);
+        request.endpoint.strategy.receive(&mut object);
         pipeline::check_namespace(request, &mut object)?;
         pipeline::check_name(request, &mut object)?;
         Ok(object)
     }
 
     /// Changes a stored object: reads, transforms, admits, validates, stores; again on conflict where that is right.
-    pub(super) async fn change(
+    ///
+    /// # Errors
+    /// Whatever is wrong with the object or the moment.
+    pub async fn change(
         &self,
         request: &Request,
         options: &WriteOptions,
@@ -277,8 +282,8 @@ fn prepare(request: &Request, object: &mut Value, old: &Value) {
     let strategy = &request.endpoint.strategy;
     meta::keep(object, old, "generation");
     match request.subresource.as_str() {
-        "status" => strategy.prepare_status_update(object, old),
-        _ => strategy.prepare_update(object, old),
+        "" => strategy.prepare_update(object, old),
+        subresource => strategy.prepare_subresource_update(subresource, object, old),
     }
     for key in ["uid", "creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         meta::keep(object, old, key);

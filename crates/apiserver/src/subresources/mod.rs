@@ -1,4 +1,15 @@
-//! Subresources with code of their own. `status` needs none: the registry writes it as it writes the object.
+//! Subresources and resources with code of their own: those that are another kind than the resource (Scale, Binding,
+//! Eviction, TokenRequest), and those that are only answers (reviews).
+//!
+//! `status`, `approval`, `finalize`, `ephemeralcontainers` and `resize` are parts of the object: the registry writes them
+//! as it writes the object, with the strategy's `prepare_subresource_update`.
+
+mod binding;
+mod component_status;
+mod eviction;
+mod reviews;
+mod scale;
+mod token;
 
 use std::sync::Arc;
 
@@ -29,12 +40,16 @@ pub async fn stream(_server: &Arc<Server>, endpoint: Arc<Endpoint>, call: Call) 
 }
 
 /// Serves a subresource, or a resource that is only an answer; `None` for what the registry does by itself.
-pub async fn operate(_server: &Arc<Server>, request: &Request, _verb: &str) -> Option<Result<Outcome>> {
-    match request.subresource.as_str() {
-        "" | "status" => None,
-        other => Some(Err(Error::service_unavailable(format!(
-            "{}/{other} is not served by this build",
-            request.endpoint.info.plural
-        )))),
-    }
+pub async fn operate(server: &Arc<Server>, request: &Request, verb: &str) -> Option<Result<Outcome>> {
+    let info = &request.endpoint.info;
+    let handled = match (&*info.group, &*info.plural, request.subresource.as_str()) {
+        (_, _, "scale") => scale::operate(server, request, verb).await,
+        ("", "pods", "binding") | ("", "bindings", "") => binding::create(server, request).await,
+        ("", "pods", "eviction") => eviction::create(server, request).await,
+        ("", "serviceaccounts", "token") => token::create(server, request).await,
+        ("authentication.k8s.io" | "authorization.k8s.io", _, "") => reviews::create(server, request).await,
+        ("", "componentstatuses", "") => component_status::operate(server, request, verb).await,
+        _ => return None,
+    };
+    Some(handled)
 }

@@ -1,15 +1,21 @@
 //! Which resource has which strategy: a table of traits, and code where traits do not say it all.
 
+mod certificates;
+mod daemonsets;
 mod generic;
+mod jobs;
+mod namespaces;
 mod nodes;
 mod pods;
+mod services;
 mod table;
+mod volumes;
 
 use std::sync::Arc;
 
 use api_types::resource::ResourceInfo;
 
-use super::strategy::Strategy;
+use super::strategy::{Base, Strategy};
 
 /// Selectable fields that have a second source or a default: group, resource, label, other path, default.
 pub const FIELD_EXTRAS: [(&str, &str, &str, &str, &str); 5] = [
@@ -22,11 +28,18 @@ pub const FIELD_EXTRAS: [(&str, &str, &str, &str, &str); 5] = [
 
 /// The strategy of a resource.
 pub fn of(info: &ResourceInfo) -> Arc<dyn Strategy> {
-    let traits = table::traits(info);
+    let base = Base::new(info, table::traits(info));
     match (&*info.group, &*info.plural) {
-        ("", "pods") => Arc::new(pods::Pods::new(traits)),
-        ("", "nodes") => Arc::new(nodes::Nodes::new(traits)),
-        _ => Arc::new(generic::Generic::new(info, traits)),
+        ("", "namespaces") => Arc::new(namespaces::Namespaces::new(base)),
+        ("", "nodes") => Arc::new(nodes::Nodes::new(base)),
+        ("", "persistentvolumeclaims") => Arc::new(volumes::Claims::new(base)),
+        ("", "persistentvolumes") => Arc::new(volumes::Volumes::new(base)),
+        ("", "pods") => Arc::new(pods::Pods::new(base)),
+        ("", "services") => Arc::new(services::Services::new(base)),
+        ("apps", "daemonsets") => Arc::new(daemonsets::DaemonSets::new(base)),
+        ("batch", "jobs") => Arc::new(jobs::Jobs::new(base)),
+        ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificates::Requests::new(base)),
+        _ => Arc::new(generic::Generic::new(base)),
     }
 }
 

@@ -1,43 +1,48 @@
 //! Pods: phase at creation, quality of service, graceful deletion.
 
+use access::UserInfo;
 use serde_json::{Value, json};
 
 use crate::registry::meta;
 use crate::registry::options::DeleteOptions;
-use crate::registry::strategy::{Strategy, Traits, keep_field, keep_status};
+use crate::registry::strategy::{Base, Strategy, keep_field};
 
 /// Pods.
 pub struct Pods {
-    traits: Traits,
+    base: Base,
 }
 
 impl Pods {
     /// The strategy of pods.
-    pub fn new(traits: Traits) -> Self {
-        Pods { traits }
+    pub fn new(base: Base) -> Self {
+        Pods { base }
     }
 }
 
 impl Strategy for Pods {
-    fn traits(&self) -> &Traits {
-        &self.traits
+    fn base(&self) -> &Base {
+        &self.base
     }
 
-    fn prepare_create(&self, object: &mut Value) {
+    fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
         let qos = qos_class(object);
         object["status"] = json!({ "phase": "Pending", "qosClass": qos });
     }
 
-    fn prepare_update(&self, object: &mut Value, old: &Value) {
-        keep_status(object, old);
-    }
-
-    fn prepare_status_update(&self, object: &mut Value, old: &Value) {
-        keep_field(object, old, "spec");
-        meta::keep(object, old, "ownerReferences");
-        let qos = old.pointer("/status/qosClass").cloned();
-        if let (Some(qos), Some(status)) = (qos, object.get_mut("status").and_then(Value::as_object_mut)) {
-            status.entry("qosClass").or_insert(qos);
+    fn prepare_subresource_update(&self, subresource: &str, object: &mut Value, old: &Value) {
+        match subresource {
+            "ephemeralcontainers" => self.prepare_ephemeral_update(object, old),
+            "resize" => self.prepare_resize(object, old),
+            _ => {
+                keep_field(object, old, "spec");
+                meta::keep(object, old, "ownerReferences");
+                let qos = old.pointer("/status/qosClass").cloned();
+                if let (Some(qos), Some(status)) =
+                    (qos, object.get_mut("status").and_then(Value::as_object_mut))
+                {
+                    status.entry("qosClass").or_insert(qos);
+                }
+            }
         }
     }
 
@@ -56,6 +61,43 @@ impl Strategy for Pods {
             secs => secs,
         })
     }
+}
+
+impl Pods {
+    /// Only the ephemeral containers are the client's.
+    fn prepare_ephemeral_update(&self, object: &mut Value, old: &Value) {
+        let wanted = object.pointer("/spec/ephemeralContainers").cloned();
+        let managed = meta::field(object, "managedFields").cloned();
+        *object = with_spec_field(old, "ephemeralContainers", wanted);
+        meta::set(object, "managedFields", managed);
+    }
+
+    /// Only the containers' resources and resize policies are the client's.
+    fn prepare_resize(&self, object: &mut Value, old: &Value) {
+        let mut resized = old.clone();
+        for list in ["containers", "initContainers"] {
+            let wanted: Vec<Value> = object["spec"][list].as_array().cloned().unwrap_or_default();
+            for container in resized["spec"][list].as_array_mut().into_iter().flatten() {
+                let Some(wish) = wanted.iter().find(|c| c["name"] == container["name"]) else { continue };
+                for key in ["resources", "resizePolicy"] {
+                    keep_field(container, wish, key);
+                }
+            }
+        }
+        meta::set(&mut resized, "managedFields", meta::field(object, "managedFields").cloned());
+        *object = resized;
+    }
+}
+
+fn with_spec_field(old: &Value, key: &str, value: Option<Value>) -> Value {
+    let mut object = old.clone();
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        match value {
+            Some(value) => spec.insert(key.to_owned(), value),
+            None => spec.remove(key),
+        };
+    }
+    object
 }
 
 /// `Guaranteed`, `Burstable` or `BestEffort`, from the containers' (or the pod's) cpu and memory.

@@ -1,0 +1,154 @@
+//! `scale`: the replicas of a workload as an `autoscaling/v1` Scale.
+
+use std::sync::Arc;
+
+use api_types::field::{self, Path};
+use api_types::selector::Selector;
+use api_types::{decode, patch};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::error::{self, Error, Result};
+use crate::http::media;
+use crate::registry::body::{self, Expected};
+use crate::registry::options::WriteOptions;
+use crate::registry::update::Change;
+use crate::registry::{Endpoint, Item, Outcome, Registry, Request, meta};
+use crate::server::Server;
+
+/// Reads or changes the scale of an object.
+pub(super) async fn operate(server: &Arc<Server>, request: &Request, verb: &str) -> Result<Outcome> {
+    match verb {
+        "get" => {
+            let outcome = server.registry.get(request).await?;
+            answer(&request.endpoint, outcome)
+        }
+        "update" => update(&server.registry, request).await,
+        "patch" => patch_scale(&server.registry, request).await,
+        _ => Err(error::method_not_allowed()),
+    }
+}
+
+async fn update(registry: &Registry, request: &Request) -> Result<Outcome> {
+    let options = WriteOptions::parse("UpdateOptions", &request.query, false)?;
+    let expected = Expected::kind("autoscaling", "v1", "Scale");
+    let scale = body::decode(request, &expected, options.field_validation)?;
+    change(registry, request, &options, &|_| Ok(scale.clone())).await
+}
+
+async fn patch_scale(registry: &Registry, request: &Request) -> Result<Outcome> {
+    let options = WriteOptions::parse("PatchOptions", &request.query, false)?;
+    let kind = media::content_type(&request.headers);
+    let body = match kind {
+        "application/apply-patch+yaml" => {
+            let text = body::yaml_to_json(&request.body).map_err(Error::bad_request)?;
+            serde_json::from_slice(&text).map_err(|why| Error::bad_request(why.to_string()))?
+        }
+        _ => decode::parse_untyped(&request.body)
+            .map_err(|why| Error::bad_request(format!("error decoding patch: {why}")))?,
+    };
+    let schema = Expected::kind("autoscaling", "v1", "Scale").schema;
+    let apply = |old: &Value| {
+        let mut scale = of(&request.endpoint, old);
+        match kind {
+            "application/json-patch+json" => patch::json_patch(&mut scale, &body)?,
+            "application/merge-patch+json" | "application/apply-patch+yaml" => {
+                patch::merge_patch(&mut scale, &body)
+            }
+            "application/strategic-merge-patch+json" => {
+                scale = patch::strategic_merge(&schema, &scale, &body)?
+            }
+            _ => return Err(error::unsupported_media_type_http()),
+        }
+        decode::normalize(&schema, scale).map_err(|why| Error::bad_request(why.to_string()))
+    };
+    change(registry, request, &options, &apply).await
+}
+
+async fn change(
+    registry: &Registry,
+    request: &Request,
+    options: &WriteOptions,
+    new_scale: &(dyn Fn(&Value) -> Result<Value> + Send + Sync),
+) -> Result<Outcome> {
+    let endpoint = &request.endpoint;
+    let transform = |old: Option<&Value>| {
+        let Some(old) = old else { return Err(error::not_found(&endpoint.info, &request.name)) };
+        let scale = new_scale(old)?;
+        check(request, &scale)?;
+        let mut object = old.clone();
+        object["spec"]["replicas"] = replicas(&scale).into();
+        for key in ["resourceVersion", "uid"] {
+            let value = meta::text(&scale, key);
+            if !value.is_empty() {
+                meta::set(&mut object, key, Some(value.into()));
+            }
+        }
+        Ok(object)
+    };
+    let change = Change { transform: &transform, record_owners: true, create_absent: false, is_patch: true };
+    let outcome = registry.change(request, options, &change).await?;
+    answer(endpoint, outcome)
+}
+
+fn check(request: &Request, scale: &Value) -> Result<()> {
+    let name = meta::text(scale, "name");
+    if !name.is_empty() && name != request.name {
+        return Err(Error::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            request.name
+        )));
+    }
+    let replicas = replicas(scale);
+    if replicas < 0 {
+        let why = "must be greater than or equal to 0";
+        let error = field::Error::invalid(&Path::new("spec.replicas"), replicas, why);
+        return Err(Error::invalid("autoscaling", "Scale", &request.name, vec![error]));
+    }
+    Ok(())
+}
+
+fn replicas(scale: &Value) -> i64 {
+    scale["spec"]["replicas"].as_i64().unwrap_or(0)
+}
+
+fn answer(endpoint: &Endpoint, outcome: Outcome) -> Result<Outcome> {
+    let Outcome::Object(_, item) = outcome else { return Ok(outcome) };
+    let object = match item {
+        Item::Stored(stored) => endpoint.value(&stored)?,
+        Item::Made(value) => value,
+    };
+    Ok(Outcome::Foreign(StatusCode::OK, of(endpoint, &object)))
+}
+
+/// The Scale of an object.
+fn of(endpoint: &Endpoint, object: &Value) -> Value {
+    let mut metadata = serde_json::Map::new();
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = meta::field(object, key) {
+            metadata.insert(key.into(), value.clone());
+        }
+    }
+    let mut spec = json!({});
+    let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
+    if replicas != 0 {
+        spec["replicas"] = replicas.into();
+    }
+    let mut status = json!({ "replicas": object["status"]["replicas"].as_i64().unwrap_or(0) });
+    let selector = &object["spec"]["selector"];
+    let text = match &*endpoint.info.plural {
+        "replicationcontrollers" => Selector::from_map(
+            selector
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())),
+        )
+        .to_string(),
+        _ => Selector::from_value(selector).map(|selector| selector.to_string()).unwrap_or_default(),
+    };
+    if !text.is_empty() {
+        status["selector"] = text.into();
+    }
+    json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status })
+}
