@@ -81,11 +81,12 @@ fn resource_matches(pattern: &str, resource: &str, subresource: &str) -> bool {
     if pattern == "*" {
         return true;
     }
-    match pattern.split_once('/') {
-        None => subresource.is_empty() && pattern == resource,
-        Some((_, "")) => false,
-        Some((parent, sub)) => sub == subresource && (parent == "*" || parent == resource),
+    if subresource.is_empty() {
+        // An access review may name resource and subresource in one.
+        return pattern == resource;
     }
+    let parent = pattern.strip_suffix(subresource).and_then(|p| p.strip_suffix('/'));
+    parent.is_some_and(|parent| parent == "*" || parent == resource)
 }
 
 /// Whether a non-resource pattern covers a path: `*`, the path itself, or a prefix ending in `*`.
