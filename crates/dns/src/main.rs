@@ -1,3 +1,9 @@
-//! Cluster DNS.
+//! coxswain-dns; see the library crate.
 
-fn main() {}
+use std::process::ExitCode;
+
+use component::Daemon;
+
+fn main() -> ExitCode {
+    component::run(Daemon::new("coxswain-dns", "Answers DNS questions about Services and pods"), dns::run)
+}
