@@ -14,6 +14,7 @@
 pub mod connect;
 pub mod controller;
 pub mod delegated;
+pub mod discovery;
 pub mod events;
 pub mod informer;
 pub mod leader;

@@ -20,4 +20,11 @@ pub mod manager;
 pub mod options;
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
+mod endpointslice_mirroring;
+mod garbage_collector;
+mod namespace;
 mod replicaset;
+mod root_ca;
+mod serviceaccount;

@@ -34,12 +34,35 @@ macro_rules! controller {
 /// Every controller that exists; one line each, by name.
 const TABLE: &[Entry] = &[
     controller!("deployment-controller", "deployment", true, crate::deployment::run),
+    controller!("endpoints-controller", "endpoint", true, crate::endpoints::run),
+    controller!("endpointslice-controller", "endpointslice", true, crate::endpointslice::run),
+    controller!(
+        "endpointslice-mirroring-controller",
+        "endpointslicemirroring",
+        true,
+        crate::endpointslice_mirroring::run
+    ),
+    controller!("garbage-collector-controller", "garbagecollector", true, crate::garbage_collector::run),
+    controller!("namespace-controller", "namespace", true, crate::namespace::run),
     controller!("replicaset-controller", "replicaset", true, crate::replicaset::run),
     controller!(
         "replicationcontroller-controller",
         "replicationcontroller",
         true,
         crate::replicaset::run_replication
+    ),
+    controller!(
+        "root-ca-certificate-publisher-controller",
+        "root-ca-cert-publisher",
+        true,
+        crate::root_ca::run
+    ),
+    controller!("serviceaccount-controller", "serviceaccount", true, crate::serviceaccount::run),
+    controller!(
+        "serviceaccount-token-controller",
+        "serviceaccount-token",
+        true,
+        crate::serviceaccount::run_tokens
     ),
 ];
 

@@ -4,4 +4,7 @@ pub mod cidr;
 pub mod claim;
 pub mod hash;
 pub mod pods;
+pub mod scheduling;
 pub mod selector;
+pub mod service;
+pub mod slices;
