@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use access::authz::PolicyRule;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,8 @@ use crate::loopback::{Objects, Target};
 
 /// How long after a failure a group is tried again: doubled each time up to the second value.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// How many objects of a group are written at once.
+const AT_ONCE: usize = 16;
 /// How often it is looked whether the system namespaces are still there.
 const NAMESPACE_PERIOD: Duration = Duration::from_secs(60);
 
@@ -133,13 +136,13 @@ impl Reconciler {
 
     /// Puts all objects in place, or names the first that could not be.
     async fn reconcile(&self, desired: &[Desired]) -> std::result::Result<(), Failure> {
-        for one in desired {
-            self.put(one).await.map_err(|source| Failure {
-                object: format!("{} {}", one.resource, one.target().name),
-                source,
-            })?;
-        }
-        Ok(())
+        let puts: Vec<_> = desired.iter().map(|one| self.put_or_name(one).boxed()).collect();
+        futures::stream::iter(puts).buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn put_or_name(&self, desired: &Desired) -> std::result::Result<(), Failure> {
+        let name = || format!("{} {}", desired.resource, desired.target().name);
+        self.put(desired).await.map_err(|source| Failure { object: name(), source })
     }
 
     async fn put(&self, desired: &Desired) -> Result<()> {

@@ -55,14 +55,9 @@ impl Plugin for ExtendedResourceToleration {
 }
 
 /// Whether a resource belongs to a domain other than the project's own.
-pub(super) fn is_extended(name: &str) -> bool {
-    match name.split_once('/') {
-        None => false,
-        Some((domain, _)) => {
-            !(domain == "kubernetes.io" || domain.ends_with(".kubernetes.io"))
-                && !name.starts_with("requests.")
-        }
-    }
+fn is_extended(name: &str) -> bool {
+    let own = |domain: &str| domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");
+    name.split_once('/').is_some_and(|(domain, _)| !own(domain) && !domain.starts_with("requests."))
 }
 
 #[cfg(test)]
