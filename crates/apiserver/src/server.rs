@@ -116,6 +116,7 @@ async fn build(
     let registry = Registry::new(
         store,
         allocators,
+        Arc::clone(&authorizer),
         Settings {
             event_ttl: options.etcd.event_ttl.0,
             garbage_collector: options.generic.enable_garbage_collector,
@@ -188,7 +189,7 @@ pub fn request_headers(options: &Options) -> Option<RequestHeaders> {
 
 /// The address for others: the flag, else the one bound to, else that of the interface towards the world.
 fn advertise_address(options: &Options, bound: IpAddr) -> IpAddr {
-    options.cluster.advertise_address.unwrap_or_else(|| match bound.is_unspecified() {
+    options.cluster.advertise_address.unwrap_or_else(|| match bound.is_unspecified() || bound.is_loopback() {
         false => bound,
         true => crate::addresses::outbound().unwrap_or(bound),
     })

@@ -110,6 +110,7 @@ pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
 /// Starts the tasks that run as long as the server.
 pub fn background(server: &Arc<Server>) {
     crate::feeds::start(server);
+    tokio::spawn(crate::kubernetes_service::run(Arc::clone(server)));
 }
 
 /// Makes the objects that a cluster begins with, and keeps them in being.

@@ -168,6 +168,6 @@ fn object(ip: IpAddr, namespace: &str, name: &str) -> Value {
                 "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
             },
         },
-        "spec": { "parentRef": { "group": "", "resource": "services", "namespace": namespace, "name": name } },
+        "spec": { "parentRef": { "resource": "services", "namespace": namespace, "name": name } },
     })
 }

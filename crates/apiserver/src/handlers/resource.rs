@@ -15,6 +15,7 @@ use crate::http::respond::{self, Renderer};
 use crate::http::watch;
 use crate::registry::{Endpoint, Outcome, Request};
 use crate::server::Server;
+use crate::streams;
 use crate::subresources;
 use crate::table;
 
@@ -32,7 +33,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
             return Err(Error::path_not_found());
         };
         if subresources::is_stream(&endpoint, &info.subresource) {
-            return subresources::stream(server, endpoint, call).await;
+            return streams::serve(server, &endpoint, call).await;
         }
         if !row.verbs.iter().any(|verb| *verb == info.verb) || !is_plain(&call.parts.method) {
             return Err(error::method_not_allowed());
@@ -67,6 +68,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         internal: false,
         warnings: Mutex::default(),
     };
+    request.warn(deprecation(&request.endpoint).map(str::to_owned));
     let outcome = operate(server, &request, &info.verb).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -177,6 +179,17 @@ fn refused(endpoint: &Endpoint, call: &Call) -> Error {
         return Error::method_not_supported(&endpoint.info.group, &endpoint.info.plural, "watch");
     }
     error::method_not_allowed()
+}
+
+/// What the users of a deprecated kind are told with every answer.
+fn deprecation(endpoint: &Endpoint) -> Option<&'static str> {
+    match (&*endpoint.info.group, &*endpoint.info.plural) {
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        ("", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        _ => None,
+    }
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {

@@ -18,7 +18,7 @@ use super::options::{DeleteOptions, FieldValidation, ListOptions, Propagation};
 use super::request::{Item, Outcome, Request};
 use super::strategy::Dependents;
 use super::{Registry, meta, read};
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 
 const CONFLICT_ATTEMPTS: usize = 16;
 
@@ -30,6 +30,8 @@ enum Plan {
     Mark(Value),
     /// Remove it. The value is the object's last state.
     Remove(Value),
+    /// Store this as its last state, so that watchers see the deletion begin, and remove it.
+    MarkAndRemove(Value),
 }
 
 impl Registry {
@@ -123,43 +125,43 @@ impl Registry {
         fresh: bool,
     ) -> Result<Step> {
         let endpoint = &request.endpoint;
-        let store = endpoint.store()?;
         if let Some(why) = broken_precondition(options, stored) {
             // The cache may be behind; only what is stored now can break a precondition.
             return match fresh {
-                true => Err(error::conflict(&endpoint.info, name, &why)),
+                true => Err(Error::conflict(&endpoint.info.group, &endpoint.info.kind, name, &why)),
                 false => Ok(Step::Again(None)),
             };
         }
         let old = endpoint.value(stored)?;
         self.admit_delete(request, name, &options.raw, options.dry_run, &old).await?;
         let plan = self.plan(request, &old, options);
-        let was_removed = matches!(plan, Plan::Remove(_));
+        let was_removed = matches!(plan, Plan::Remove(_) | Plan::MarkAndRemove(_));
         let last = match plan {
             Plan::Leave => old,
-            Plan::Mark(object) if options.dry_run => object,
-            Plan::Remove(object) if options.dry_run => object,
-            Plan::Mark(object) => {
-                let result = {
-                    let value = endpoint.to_hub(&object)?;
-                    store.update(stored, &value).await
+            Plan::Mark(object) | Plan::Remove(object) | Plan::MarkAndRemove(object) if options.dry_run => {
+                object
+            }
+            Plan::Mark(object) => match self.mark(request, stored, &object).await? {
+                Ok(marked_object) => return Ok(Step::Done(marked(options, Item::Stored(marked_object)))),
+                Err(step) => return Ok(step),
+            },
+            Plan::Remove(object) => match self.remove_stored(request, stored, object).await? {
+                Ok(object) => object,
+                Err(step) => return Ok(step),
+            },
+            Plan::MarkAndRemove(object) => {
+                let stored = match self.mark(request, stored, &object).await? {
+                    Ok(stored) => stored,
+                    Err(step) => return Ok(step),
                 };
-                match result {
-                    Ok(updated) => return Ok(Step::Done(marked(options, Item::Stored(updated)))),
-                    Err(storage::Error::Conflict(now)) => return Ok(Step::Again(Some(now))),
-                    Err(storage::Error::NotFound { .. }) => return Ok(Step::Gone),
-                    Err(other) => return Err(storage_error(other)),
+                let object = endpoint.value(&stored)?;
+                match self.remove_stored(request, &stored, object).await? {
+                    Ok(object) => object,
+                    // Whoever was quicker removed it, which is what was wanted.
+                    Err(Step::Gone) => endpoint.value(&stored)?,
+                    Err(step) => return Ok(step),
                 }
             }
-            Plan::Remove(object) => match store.delete(stored).await {
-                Ok(_) => {
-                    endpoint.strategy.after_delete(self, &object).await;
-                    object
-                }
-                Err(storage::Error::Conflict(now)) => return Ok(Step::Again(Some(now))),
-                Err(storage::Error::NotFound { .. }) => return Ok(Step::Gone),
-                Err(other) => return Err(storage_error(other)),
-            },
         };
         if !was_removed || options.dry_run || endpoint.strategy.traits().returns_deleted {
             return Ok(Step::Done(marked(options, Item::Made(last))));
@@ -174,27 +176,65 @@ impl Registry {
         Ok(Step::Done(Outcome::Status(StatusCode::OK, status::success(Some(&details)))))
     }
 
+    async fn mark(
+        &self,
+        request: &Request,
+        stored: &Arc<Object>,
+        object: &Value,
+    ) -> Result<std::result::Result<Arc<Object>, Step>> {
+        let endpoint = &request.endpoint;
+        let value = endpoint.to_hub(object)?;
+        match endpoint.store()?.update(stored, &value).await {
+            Ok(updated) => Ok(Ok(updated)),
+            Err(error) => Step::from_error(error).map(Err),
+        }
+    }
+
+    async fn remove_stored(
+        &self,
+        request: &Request,
+        stored: &Arc<Object>,
+        mut object: Value,
+    ) -> Result<std::result::Result<Value, Step>> {
+        let endpoint = &request.endpoint;
+        match endpoint.store()?.delete(stored).await {
+            Ok(revision) => {
+                endpoint.strategy.after_delete(self, &object).await;
+                meta::set(&mut object, "resourceVersion", Some(revision.to_string().into()));
+                Ok(Ok(object))
+            }
+            Err(error) => Step::from_error(error).map(Err),
+        }
+    }
+
     fn plan(&self, request: &Request, old: &Value, options: &DeleteOptions) -> Plan {
         let strategy = &request.endpoint.strategy;
-        let grace = match meta::is_deleting(old) {
-            true => return plan_again(old, options, strategy.grace_period(old, options).is_some()),
-            false => strategy.grace_period(old, options),
-        };
+        let grace = strategy.grace_period(old, options);
+        let period = meta::field(old, "deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+        if grace.is_some() && meta::is_deleting(old) && period > 0 {
+            return plan_again(old, options, period, strategy.holds_back_deletion(old));
+        }
         let mut object = old.clone();
         if self.settings.garbage_collector {
             set_gc_finalizers(&mut object, options, strategy.traits().dependents);
         }
         let held = meta::has_finalizers(&object) || strategy.holds_back_deletion(&object);
-        let grace = match grace {
-            Some(secs) => secs,
-            None if held => 0,
-            None => return Plan::Remove(object),
-        };
-        mark_deleted(&mut object, grace);
+        if meta::is_deleting(old) {
+            return match (held, object == *old) {
+                (true, true) => Plan::Leave,
+                (true, false) => Plan::Mark(object),
+                (false, _) => Plan::Remove(object),
+            };
+        }
+        if grace.is_none() && !held {
+            return Plan::Remove(object);
+        }
+        let secs = grace.unwrap_or(0);
+        mark_deleted(&mut object, secs);
         strategy.begin_deletion(&mut object);
-        match held || grace > 0 {
+        match held || secs > 0 {
             true => Plan::Mark(object),
-            false => Plan::Remove(object),
+            false => Plan::MarkAndRemove(object),
         }
     }
 }
@@ -203,6 +243,16 @@ enum Step {
     Done(Outcome),
     Again(Option<Arc<Object>>),
     Gone,
+}
+
+impl Step {
+    fn from_error(error: storage::Error) -> Result<Self> {
+        match error {
+            storage::Error::Conflict(now) => Ok(Step::Again(Some(now))),
+            storage::Error::NotFound { .. } => Ok(Step::Gone),
+            other => Err(storage_error(other)),
+        }
+    }
 }
 
 /// The answer for an object that stays for a while: 202 where the client asked for a cascade in the old way.
@@ -219,25 +269,22 @@ fn broken_precondition(options: &DeleteOptions, stored: &Object) -> Option<Strin
         && uid != stored.uid()
     {
         return Some(format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
             stored.uid()
         ));
     }
     let version = options.resource_version.as_ref()?;
     let found = stored.revision().to_string();
     (*version != found).then(|| {
-        format!("Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {found}")
+        format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({found}). The object might have been modified"
+        )
     })
 }
 
-/// A deletion of what is being deleted: it may shorten the grace period, or finish what nothing holds back.
-fn plan_again(old: &Value, options: &DeleteOptions, graceful: bool) -> Plan {
+/// A deletion while the grace period runs: only a shorter one changes anything.
+fn plan_again(old: &Value, options: &DeleteOptions, period: i64, held: bool) -> Plan {
     let mut object = old.clone();
-    let held = meta::has_finalizers(old);
-    let period = meta::field(old, "deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
-    if !graceful || period == 0 {
-        return if held { Plan::Leave } else { Plan::Remove(object) };
-    }
     let Some(wanted) = options.grace_period_secs.map(|secs| if secs < 0 { 1 } else { secs }) else {
         return Plan::Leave;
     };
@@ -250,9 +297,9 @@ fn plan_again(old: &Value, options: &DeleteOptions, graceful: bool) -> Plan {
         .and_then(|at| at.checked_sub(SignedDuration::from_secs(period - wanted)).ok());
     meta::set(&mut object, "deletionTimestamp", shortened.map(|at| meta::time(at).into()));
     meta::set(&mut object, "deletionGracePeriodSeconds", Some(wanted.into()));
-    match held || wanted > 0 {
+    match held || meta::has_finalizers(old) || wanted > 0 {
         true => Plan::Mark(object),
-        false => Plan::Remove(object),
+        false => Plan::MarkAndRemove(object),
     }
 }
 

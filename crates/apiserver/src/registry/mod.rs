@@ -29,6 +29,7 @@ mod watch;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use access::authz::Authorizer;
 use api_types::resource::ResourceInfo;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -55,6 +56,7 @@ pub struct Registry {
     changing: Mutex<()>,
     admission: ArcSwap<admission::Chain>,
     allocators: Allocators,
+    authorizer: Arc<Authorizer>,
     settings: Settings,
     this: Weak<Registry>,
 }
@@ -72,13 +74,19 @@ pub struct Settings {
 
 impl Registry {
     /// A registry without resources.
-    pub fn new(store: Store, allocators: Allocators, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        allocators: Allocators,
+        authorizer: Arc<Authorizer>,
+        settings: Settings,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Registry {
             store,
             endpoints: ArcSwap::default(),
             changing: Mutex::new(()),
             admission: ArcSwap::default(),
             allocators,
+            authorizer,
             settings,
             this: Weak::clone(this),
         })

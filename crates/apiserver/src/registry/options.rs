@@ -200,6 +200,11 @@ impl DeleteOptions {
         if let Some(policy) = query.get("propagationPolicy") {
             raw.insert("propagationPolicy".into(), policy.into());
         }
+        for key in ["uid", "resourceVersion"] {
+            if let Some(wanted) = query.get(key) {
+                raw.entry("preconditions").or_insert_with(|| json!({}))[key] = wanted.into();
+            }
+        }
         let dry: Vec<&str> = query.all("dryRun").collect();
         if !dry.is_empty() {
             raw.insert("dryRun".into(), json!(dry));

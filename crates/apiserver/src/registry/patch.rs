@@ -101,7 +101,7 @@ impl Registry {
             return Err(Error::bad_request("error decoding YAML: the configuration is not an object"));
         }
         pipeline::check_namespace(request, &mut config)?;
-        pipeline::check_name(request, &mut config)?;
+        pipeline::check_name(request, &config)?;
         Ok(config)
     }
 }
@@ -162,7 +162,7 @@ fn transform(
     default::apply(info, &mut object);
     endpoint.strategy.receive(&mut object);
     pipeline::check_namespace(request, &mut object)?;
-    pipeline::check_name(request, &mut object)?;
+    pipeline::check_name(request, &object)?;
     Ok(object)
 }
 

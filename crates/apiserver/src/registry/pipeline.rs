@@ -35,22 +35,19 @@ pub(super) fn check_namespace(request: &Request, object: &mut Value) -> Result<(
     Ok(())
 }
 
-/// Refuses an object that carries another name than the path.
-pub(super) fn check_name(request: &Request, object: &mut Value) -> Result<()> {
-    let name = meta::text(object, "name");
-    if name.is_empty() {
-        if meta::text(object, "generateName").is_empty() || !request.name.is_empty() {
-            meta::set(object, "name", Some(request.name.clone().into()));
-        }
-        return Ok(());
-    }
-    if name != request.name {
-        return Err(Error::bad_request(format!(
+/// Refuses an object that carries another name than the path, or none.
+pub(super) fn check_name(request: &Request, object: &Value) -> Result<()> {
+    match meta::text(object, "name") {
+        "" => Err(Error::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            request.name
+        ))),
+        name if name != request.name => Err(Error::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
             request.name
-        )));
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Drops repeated owner references, with upstream's warning.

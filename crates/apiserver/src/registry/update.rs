@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::authz::{self, Attributes};
 use api_types::apply::keep_timestamps_if_unchanged;
 use api_types::default;
 use http::StatusCode;
@@ -16,7 +17,7 @@ use super::request::{Item, Outcome, Request};
 use super::strategy::advance_generation;
 use super::{Registry, managed, meta};
 use crate::admission::Operation;
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 
 /// How often a change that may be made again is made again when others change the object in between.
 const CONFLICT_ATTEMPTS: usize = 16;
@@ -75,7 +76,7 @@ impl Registry {
         default::apply(&request.endpoint.info, &mut object);
         request.endpoint.strategy.receive(&mut object);
         pipeline::check_namespace(request, &mut object)?;
-        pipeline::check_name(request, &mut object)?;
+        pipeline::check_name(request, &object)?;
         Ok(object)
     }
 
@@ -144,18 +145,11 @@ impl Registry {
             return Err(error::not_found(&endpoint.info, &request.name));
         }
         let mut object = (change.transform)(None)?;
-        if !meta::text(&object, "resourceVersion").is_empty() || !meta::text(&object, "uid").is_empty() {
-            // Whoever names a version or a uid means an object that was there.
-            let missing = match meta::text(&object, "uid") {
-                "" => error::not_found(&endpoint.info, &request.name),
-                uid => error::conflict(
-                    &endpoint.info,
-                    &request.name,
-                    &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: "),
-                ),
-            };
-            return Err(missing);
+        // Whoever names a uid means an object that was there.
+        if !change.is_patch {
+            check_uid(request, &object, None)?;
         }
+        self.may_create(request).await?;
         if change.record_owners {
             let manager = request.manager(&options.field_manager);
             managed::on_update(endpoint, None, &mut object, &manager, &request.subresource);
@@ -163,6 +157,23 @@ impl Registry {
         let write = Write { request, options, operation: Operation::Create };
         let item = self.finish_create(&write, object).await?;
         Ok(Outcome::Object(StatusCode::CREATED, item))
+    }
+
+    /// Whoever creates by an update or a patch must be allowed to create.
+    async fn may_create(&self, request: &Request) -> Result<()> {
+        if request.internal {
+            return Ok(());
+        }
+        let info = &request.endpoint.info;
+        let mut attributes = Attributes::resource(&request.user, "create", &info.group, &info.plural);
+        attributes.version = &info.version;
+        attributes.namespace = &request.namespace;
+        attributes.name = &request.name;
+        let verdict = self.authorizer.authorize(&attributes).await;
+        match verdict.allowed() {
+            true => Ok(()),
+            false => Err(authz::forbidden(&attributes, &verdict.reason)),
+        }
     }
 
     async fn attempt(
@@ -181,10 +192,15 @@ impl Registry {
         if unconditional && !change.is_patch && !endpoint.strategy.traits().unconditional_update {
             return Err(pipeline::version_required(&endpoint.info, &request.name));
         }
-        if !unconditional && version.parse() != Ok(stored.revision()) {
-            return Ok(Attempt::Conflict(None));
+        if !unconditional {
+            let wanted: i64 = version.parse().map_err(|_| malformed_version(&version))?;
+            if wanted != stored.revision() {
+                return Ok(Attempt::Conflict(None));
+            }
         }
-        check_uid(request, &object, &old)?;
+        if !change.is_patch {
+            check_uid(request, &object, Some(&old))?;
+        }
         if change.record_owners {
             let manager = request.manager(&options.field_manager);
             managed::on_update(endpoint, Some(&old), &mut object, &manager, &request.subresource);
@@ -229,10 +245,8 @@ impl Registry {
         let store = endpoint.store()?;
         if is_released(request, &object) {
             return match store.delete(stored).await {
-                Ok(revision) => {
+                Ok(_) => {
                     endpoint.strategy.after_delete(self, &object).await;
-                    let mut object = object;
-                    meta::set(&mut object, "resourceVersion", Some(revision.to_string().into()));
                     Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Made(object))))
                 }
                 Err(error) => Attempt::from_error(error),
@@ -267,14 +281,26 @@ impl Attempt {
     }
 }
 
-/// A uid in the body is a precondition.
-fn check_uid(request: &Request, object: &Value, old: &Value) -> Result<()> {
-    let (wanted, found) = (meta::text(object, "uid"), meta::text(old, "uid"));
+/// A uid in the body of a full update is a precondition.
+fn check_uid(request: &Request, object: &Value, old: Option<&Value>) -> Result<()> {
+    let (wanted, found) = (meta::text(object, "uid"), old.map_or("", |old| meta::text(old, "uid")));
     if wanted.is_empty() || wanted == found {
         return Ok(());
     }
-    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
-    Err(error::conflict(&request.endpoint.info, &request.name, &why))
+    let endpoint = &request.endpoint;
+    let key = match request.namespace.as_str() {
+        "" => format!("{}/{}", endpoint.hub.key_prefix, request.name),
+        namespace => format!("{}/{namespace}/{}", endpoint.hub.key_prefix, request.name),
+    };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    );
+    Err(error::conflict(&endpoint.info, &request.name, &why))
+}
+
+fn malformed_version(version: &str) -> Error {
+    let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api_types::field::quote(version));
+    Error::plain(500, "", why)
 }
 
 /// Restores what an update may not change.
@@ -285,7 +311,10 @@ fn prepare(request: &Request, object: &mut Value, old: &Value) {
         "" => strategy.prepare_update(object, old),
         subresource => strategy.prepare_subresource_update(subresource, object, old),
     }
-    for key in ["uid", "creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    if meta::text(object, "uid").is_empty() {
+        meta::keep(object, old, "uid");
+    }
+    for key in ["creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         meta::keep(object, old, key);
     }
     if request.subresource != "status" {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api_types::field::{self, Path};
-use api_types::status;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -32,7 +31,7 @@ pub(super) async fn create(server: &Arc<Server>, request: &Request) -> Result<Ou
     let binding = registry.admit_foreign(request, Operation::Create, &options, &name, binding).await?;
     check(&binding)?;
     assign(registry, &request.namespace, &name, &binding, options.dry_run).await?;
-    Ok(Outcome::Status(StatusCode::CREATED, status::success(None)))
+    Ok(Outcome::Status(StatusCode::CREATED, super::created()))
 }
 
 fn check(binding: &Value) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_types::selector::Selector;
-use api_types::status::{self, Cause, Details, Status, reason};
+use api_types::status::{Cause, Details, Status, reason};
 use http::StatusCode;
 use serde_json::{Value, json};
 use storage::{Freshness, ListAt, ListQuery, Selection};
@@ -41,7 +41,7 @@ pub(super) async fn create(server: &Arc<Server>, request: &Request) -> Result<Ou
         deletion.uid.get_or_insert_with(|| meta::text(&pod, "uid").to_owned());
     }
     registry.delete_named(request, &request.name, &deletion, None).await?;
-    Ok(Outcome::Status(StatusCode::CREATED, status::success(None)))
+    Ok(Outcome::Status(StatusCode::CREATED, super::created()))
 }
 
 /// Both versions are the same object.

@@ -13,11 +13,10 @@ mod token;
 
 use std::sync::Arc;
 
-use ::http::Response;
+use api_types::status;
+use serde_json::Value;
 
-use crate::error::{Error, Result};
-use crate::filters::Call;
-use crate::http::body::Body;
+use crate::error::Result;
 use crate::registry::{Endpoint, Outcome, Request};
 use crate::server::Server;
 
@@ -26,17 +25,6 @@ pub fn is_stream(endpoint: &Endpoint, subresource: &str) -> bool {
     endpoint.info.group.is_empty()
         && matches!(subresource, "log" | "exec" | "attach" | "portforward" | "proxy")
         && matches!(&*endpoint.info.plural, "pods" | "nodes" | "services")
-}
-
-/// Serves a connection to a kubelet or a pod.
-///
-/// # Errors
-/// Streams are not served yet.
-pub async fn stream(_server: &Arc<Server>, endpoint: Arc<Endpoint>, call: Call) -> Result<Response<Body>> {
-    Err(Error::service_unavailable(format!(
-        "{}/{} is not served by this build",
-        endpoint.info.plural, call.info.subresource
-    )))
 }
 
 /// Serves a subresource, or a resource that is only an answer; `None` for what the registry does by itself.
@@ -52,4 +40,11 @@ pub async fn operate(server: &Arc<Server>, request: &Request, verb: &str) -> Opt
         _ => return None,
     };
     Some(handled)
+}
+
+/// The Status of a create-only subresource that did what was asked.
+fn created() -> Value {
+    let mut status = status::success(None);
+    status["code"] = 201.into();
+    status
 }

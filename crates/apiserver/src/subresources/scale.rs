@@ -136,15 +136,14 @@ fn of(endpoint: &Endpoint, object: &Value) -> Value {
     }
     let mut status = json!({ "replicas": object["status"]["replicas"].as_i64().unwrap_or(0) });
     let selector = &object["spec"]["selector"];
-    let text = match &*endpoint.info.plural {
-        "replicationcontrollers" => Selector::from_map(
-            selector
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())),
-        )
-        .to_string(),
+    let of_map = |map: &Value| {
+        let pairs = map.as_object().into_iter().flatten();
+        let pairs = pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+        Selector::from_map(pairs).to_string()
+    };
+    let text = match (&*endpoint.info.plural, selector.get("matchExpressions")) {
+        ("replicationcontrollers", _) => of_map(selector),
+        (_, None) => of_map(&selector["matchLabels"]),
         _ => Selector::from_value(selector).map(|selector| selector.to_string()).unwrap_or_default(),
     };
     if !text.is_empty() {

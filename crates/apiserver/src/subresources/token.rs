@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use access::authn::service_account;
+use api_types::apply::FieldManager;
 use http::StatusCode;
 use jiff::Timestamp;
 
@@ -18,7 +19,10 @@ use crate::server::Server;
 pub(super) async fn create(server: &Arc<Server>, request: &Request) -> Result<Outcome> {
     let options = WriteOptions::parse("CreateOptions", &request.query, false)?;
     let expected = Expected::kind("authentication.k8s.io", "v1", "TokenRequest");
-    let token_request = body::decode(request, &expected, options.field_validation)?;
+    let mut token_request = body::decode(request, &expected, options.field_validation)?;
+    api_types::default::apply_schema(&expected.schema, &mut token_request);
+    let owners = FieldManager::new(expected.schema, "authentication.k8s.io/v1", "TokenRequest", "token");
+    owners.update(None, &mut token_request, &request.manager(&options.field_manager), Timestamp::now());
     let registry = &server.registry;
     let mut token_request =
         registry.admit_foreign(request, Operation::Create, &options, &request.name, token_request).await?;

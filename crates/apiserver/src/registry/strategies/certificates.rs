@@ -75,7 +75,7 @@ fn keep_decisions(object: &mut Value, old: &Value) {
     conditions.extend(list(old).into_iter().filter(is_decision));
     if !conditions.is_empty() {
         object["status"]["conditions"] = conditions.into();
-    } else if let Some(status) = object["status"].as_object_mut() {
+    } else if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
         status.remove("conditions");
     }
 }
@@ -84,7 +84,9 @@ fn keep_decisions(object: &mut Value, old: &Value) {
 fn stamp(object: &mut Value, old: &Value) {
     let before = old["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let now = meta::now();
-    for condition in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
+    for condition in
+        object.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten()
+    {
         if condition["status"].as_str().unwrap_or_default().is_empty() {
             condition["status"] = "True".into();
         }

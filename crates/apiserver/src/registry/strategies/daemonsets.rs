@@ -4,7 +4,7 @@ use access::UserInfo;
 use serde_json::{Value, json};
 
 use crate::registry::meta;
-use crate::registry::strategy::{Base, Strategy};
+use crate::registry::strategy::{Base, Strategy, keep_all_but_status};
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
@@ -40,6 +40,11 @@ impl Strategy for DaemonSets {
         self.base.keep_status(object, old);
         let changed = object["spec"]["template"] != old["spec"]["template"];
         set_template_generation(object, template_generation(old).unwrap_or(0) + i64::from(changed));
+    }
+
+    fn prepare_subresource_update(&self, _subresource: &str, object: &mut Value, old: &Value) {
+        keep_all_but_status(object, old, self.traits());
+        set_template_generation(object, template_generation(old).unwrap_or(0));
     }
 }
 

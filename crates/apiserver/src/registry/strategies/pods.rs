@@ -27,6 +27,16 @@ impl Strategy for Pods {
     fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
         let qos = qos_class(object);
         object["status"] = json!({ "phase": "Pending", "qosClass": qos });
+        if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+            object["status"]["conditions"] = json!([{
+                "type": "PodScheduled",
+                "status": "False",
+                "lastProbeTime": null,
+                "lastTransitionTime": meta::now(),
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+            }]);
+        }
     }
 
     fn prepare_subresource_update(&self, subresource: &str, object: &mut Value, old: &Value) {
@@ -77,7 +87,8 @@ impl Pods {
         let mut resized = old.clone();
         for list in ["containers", "initContainers"] {
             let wanted: Vec<Value> = object["spec"][list].as_array().cloned().unwrap_or_default();
-            for container in resized["spec"][list].as_array_mut().into_iter().flatten() {
+            let path = format!("/spec/{list}");
+            for container in resized.pointer_mut(&path).and_then(Value::as_array_mut).into_iter().flatten() {
                 let Some(wish) = wanted.iter().find(|c| c["name"] == container["name"]) else { continue };
                 for key in ["resources", "resizePolicy"] {
                     keep_field(container, wish, key);

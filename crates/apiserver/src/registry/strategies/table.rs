@@ -22,10 +22,7 @@ pub fn traits(info: &ResourceInfo) -> Traits {
         dependents: dependents(group, plural),
         returns_deleted: returns_deleted(group, plural),
         status_keeps_labels: (group, plural) == ("apps", "deployments"),
-        status_keeps_metadata: matches!(
-            group,
-            "flowcontrol.apiserver.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io"
-        ) || (group, plural) == ("certificates.k8s.io", "certificatesigningrequests"),
+        status_keeps_metadata: status_keeps_metadata(group, plural),
     }
 }
 
@@ -62,6 +59,17 @@ fn creates_on_update(group: &str, plural: &str) -> bool {
             | ("coordination.k8s.io", "leases")
             | ("node.k8s.io", "runtimeclasses")
             | ("rbac.authorization.k8s.io", _)
+    )
+}
+
+fn status_keeps_metadata(group: &str, plural: &str) -> bool {
+    matches!(
+        (group, plural),
+        ("flowcontrol.apiserver.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io", _)
+            | ("admissionregistration.k8s.io", "validatingadmissionpolicies")
+            | ("networking.k8s.io", "servicecidrs")
+            | ("resource.k8s.io", "resourceclaims")
+            | ("storage.k8s.io", "volumeattachments")
     )
 }
 

@@ -92,7 +92,7 @@ fn keep_node_ports(service: &mut Value, old: &Value) {
         .iter()
         .map(|p| (p["name"].as_str().unwrap_or_default().to_owned(), node_port(p)))
         .collect();
-    let Some(list) = service["spec"]["ports"].as_array_mut() else { return };
+    let Some(list) = service.pointer_mut("/spec/ports").and_then(Value::as_array_mut) else { return };
     for port in list.iter_mut().filter(|port| node_port(port) == 0) {
         let name = port["name"].as_str().unwrap_or_default();
         let Some((_, number)) = before.iter().find(|(n, number)| n == name && *number != 0) else { continue };
@@ -133,7 +133,7 @@ pub fn drop_foreign(service: &mut Value, old: &Value) {
         }
     }
     if needs_node_port(old) && !needs_node_port(service) && same_node_ports(service, old) {
-        for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        for port in service.pointer_mut("/spec/ports").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(port) = port.as_object_mut() {
                 port.remove("nodePort");
             }
