@@ -15,3 +15,16 @@ pub mod resources;
 pub mod session;
 pub mod target;
 pub mod verbs;
+
+/// Lets the process end silently when the reader of its output goes away (`ctl get pods | head -1`), as every Unix filter
+/// does; Rust's runtime would make it a panic. Sockets are not affected: the standard library writes to them with
+/// MSG_NOSIGNAL.
+#[allow(unsafe_code)]
+pub fn end_on_broken_pipe() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: setting the default action installs no handler, so nothing runs in signal context.
+    let outcome = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    if let Err(error) = outcome {
+        eprintln!("cannot restore the default action of SIGPIPE: {error}");
+    }
+}

@@ -103,6 +103,12 @@ fn section(out: &mut String, key: &str, value: &Value, depth: usize) {
     let indent = "  ".repeat(depth);
     let heading = heading(key);
     match value {
+        Value::Object(fields) if !fields.is_empty() && OF_THE_USER.contains(&key) => {
+            put!(out, "{indent}{heading}:");
+            for (name, value) in fields {
+                put!(out, "{indent}  {name}:  {}", text(value));
+            }
+        }
         Value::Object(fields) if fields.is_empty() => {
             put!(out, "{indent}{heading}:  <none>");
         }
@@ -130,7 +136,13 @@ fn section(out: &mut String, key: &str, value: &Value, depth: usize) {
             put!(out, "{indent}{heading}:");
             for item in items {
                 let name = item["name"].as_str().or(item["type"].as_str()).or(item["key"].as_str());
-                section(out, name.unwrap_or("-"), &without_name(item, name), depth + 1);
+                put!(out, "{indent}  {}:", name.unwrap_or("-"));
+                match without_name(item, name) {
+                    Value::Object(fields) => {
+                        fields.iter().for_each(|(key, value)| section(out, key, value, depth + 2))
+                    }
+                    other => put!(out, "{indent}    {}", text(&other)),
+                }
             }
         }
         Value::Array(items) => {
@@ -149,6 +161,21 @@ fn section(out: &mut String, key: &str, value: &Value, depth: usize) {
         }
     }
 }
+
+/// Maps whose keys are the user's own words, not fields of the API.
+const OF_THE_USER: [&str; 11] = [
+    "labels",
+    "annotations",
+    "matchLabels",
+    "selector",
+    "nodeSelector",
+    "data",
+    "limits",
+    "requests",
+    "capacity",
+    "allocatable",
+    "parameters",
+];
 
 /// An item whose name already is the heading.
 fn without_name(item: &Value, name: Option<&str>) -> Value {
