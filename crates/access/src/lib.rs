@@ -8,9 +8,8 @@
 //! ```
 //!
 //! The crate knows nothing of etcd, of HTTP serving or of the registry. Live objects come through [`Lookup`];
-//! the RBAC rules and the Node graph are kept in memory from the changes that the apiserver feeds them with
-//! [`authz::Rbac::upsert`] and [`authz::NodeGraph::upsert`]. Clocks are arguments wherever a decision depends
-//! on time.
+//! the RBAC rules and the Node graph are kept in memory ([`authz::Replica`]) from the changes that the apiserver
+//! feeds them. Clocks are arguments wherever a decision depends on time.
 
 pub mod authn;
 pub mod authz;

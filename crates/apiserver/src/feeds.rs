@@ -39,8 +39,11 @@ async fn follow(server: Arc<Server>, group: &'static str, resource: &'static str
         let mut watch = match store.watch(query).await {
             Ok(watch) => watch,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(resource, error, "cannot follow; trying again");
+                tracing::warn!(
+                    resource,
+                    error = &error as &dyn std::error::Error,
+                    "cannot follow; trying again"
+                );
                 from = EVERYTHING;
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_secs(1)) => continue,

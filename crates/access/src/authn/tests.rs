@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::service_account::{Issuer, PublicKey, SigningKey, Verifier, create_token};
 use super::*;
 use crate::ObjectRef;
-use crate::authz::{Authorizer, Mode, Rbac};
+use crate::authz::{Authorizer, Mode, Rbac, Replica as _};
 
 /// Objects by `resource/namespace/name`.
 #[derive(Default)]

@@ -9,6 +9,7 @@ pub mod escalation;
 mod message;
 mod node;
 mod rbac;
+mod replica;
 pub mod review;
 
 pub use attributes::{Attributes, SelectorOperator, SelectorRequirement};
@@ -16,6 +17,7 @@ pub use message::forbidden;
 pub use node::NodeGraph;
 pub use rbac::{Grants, PolicyRule, Rbac, RoleRef, RuleSet, Subject};
 pub(crate) use rbac::{aggregate as aggregate_errors, quoted as quoted_list};
+pub use replica::{ObjectKey, Replica};
 
 use std::sync::Arc;
 

@@ -121,6 +121,13 @@ impl Graph {
         }
     }
 
+    /// All sources of a resource: namespace and name.
+    pub(super) fn keys(&self, resource: &str) -> Vec<(String, String)> {
+        let wanted = vertex_of(resource);
+        let sources = self.sources.keys().filter(|Key(vertex, ..)| Some(*vertex) == wanted);
+        sources.map(|Key(_, namespace, name)| (namespace.clone(), name.clone())).collect()
+    }
+
     /// One shared copy of each node name, counted by the sources on the node.
     fn intern(&mut self, node: &str) -> Arc<str> {
         let shared = match self.names.get_key_value(node) {
@@ -142,12 +149,15 @@ impl Graph {
 }
 
 fn source_key(resource: &str, namespace: &str, name: &str) -> Option<Key> {
-    let vertex = match resource {
+    Some(Key(vertex_of(resource)?, namespace.to_owned(), name.to_owned()))
+}
+
+fn vertex_of(resource: &str) -> Option<Vertex> {
+    Some(match resource {
         "pods" => Vertex::Pod,
         "persistentvolumes" => Vertex::Volume,
         "volumeattachments" => Vertex::Attachment,
         "resourceslices" => Vertex::Slice,
         _ => return None,
-    };
-    Some(Key(vertex, namespace.to_owned(), name.to_owned()))
+    })
 }

@@ -9,9 +9,12 @@ mod refs;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use parking_lot::RwLock;
 
 use self::graph::{Graph, Vertex};
+use super::replica::{ObjectKey, Replica};
 use super::{Attributes, PolicyRule, SelectorOperator, Verdict};
 
 /// Where node leases live.
@@ -24,7 +27,7 @@ pub struct NodeGraph {
 }
 
 impl NodeGraph {
-    /// The resources whose changes [`NodeGraph::upsert`] wants: (group, plural).
+    /// The resources whose changes [`NodeGraph`] wants: (group, plural).
     pub const RESOURCES: [(&str, &str); 4] = [
         ("", "pods"),
         ("", "persistentvolumes"),
@@ -35,31 +38,6 @@ impl NodeGraph {
     /// An empty graph, with the rules of the ClusterRole `system:node`.
     pub fn new(rules: Vec<PolicyRule>) -> Self {
         Self { rules, graph: RwLock::default() }
-    }
-
-    /// Takes in the present form of an object of one of [`NodeGraph::RESOURCES`].
-    ///
-    /// # Errors
-    /// The JSON is not such an object; what was known under that name is forgotten then.
-    pub fn upsert(
-        &self,
-        resource: &str,
-        namespace: &str,
-        name: &str,
-        json: &[u8],
-    ) -> Result<(), serde_json::Error> {
-        let parsed = refs::parse(resource, namespace, name, json);
-        let mut graph = self.graph.write();
-        graph.remove(resource, namespace, name);
-        if let Some(links) = parsed? {
-            graph.insert(resource, namespace, name, links);
-        }
-        Ok(())
-    }
-
-    /// Forgets an object.
-    pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
-        self.graph.write().remove(resource, namespace, name);
     }
 
     /// Decides requests of kubelets; has no opinion on others.
@@ -197,6 +175,37 @@ impl NodeGraph {
                 Verdict::allow("")
             }
             _ => Verdict::no_opinion(""),
+        }
+    }
+}
+
+impl Replica for NodeGraph {
+    fn upsert(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        json: &[u8],
+    ) -> Result<(), serde_json::Error> {
+        let parsed = refs::parse(resource, namespace, name, json);
+        let mut graph = self.graph.write();
+        graph.remove(resource, namespace, name);
+        if let Some(links) = parsed? {
+            graph.insert(resource, namespace, name, links);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, resource: &str, namespace: &str, name: &str) {
+        self.graph.write().remove(resource, namespace, name);
+    }
+
+    fn retain(&self, resource: &str, present: &HashSet<ObjectKey>) {
+        let mut graph = self.graph.write();
+        let gone: Vec<ObjectKey> =
+            graph.keys(resource).into_iter().filter(|key| !present.contains(key)).collect();
+        for (namespace, name) in gone {
+            graph.remove(resource, &namespace, &name);
         }
     }
 }

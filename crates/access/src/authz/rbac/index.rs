@@ -73,6 +73,10 @@ impl Bindings {
         self.by_name.is_empty()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.by_name.keys()
+    }
+
     /// Stores a binding in place of the one of the same name.
     pub(super) fn put(&mut self, name: &str, binding: Arc<Binding>, subjects: Vec<Subject>) {
         self.remove(name);

@@ -17,13 +17,14 @@ mod tests;
 pub use rule::{PolicyRule, RuleSet};
 pub(crate) use rule::{path_matches, quoted};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use serde::Deserialize;
 
 use self::index::{Binding, Bindings};
+use super::replica::{ObjectKey, Replica};
 use super::{Attributes, Verdict};
 use crate::UserInfo;
 
@@ -128,58 +129,6 @@ impl Rbac {
         Self::default()
     }
 
-    /// Takes in the present form of a `roles`, `clusterroles`, `rolebindings` or `clusterrolebindings`
-    /// object.
-    ///
-    /// # Errors
-    /// The JSON is not such an object; what was known under that name is forgotten then, so that no stale
-    /// grant lives on.
-    pub fn upsert(
-        &self,
-        resource: &str,
-        namespace: &str,
-        name: &str,
-        json: &[u8],
-    ) -> Result<(), serde_json::Error> {
-        let done = match resource {
-            "roles" | "clusterroles" => serde_json::from_slice::<RoleBody>(json)
-                .map(|role| self.put_role(namespace, name, role.rules.unwrap_or_default().into())),
-            _ => serde_json::from_slice::<BindingBody>(json).map(|body| {
-                self.put_binding(namespace, name, body.role_ref, body.subjects.unwrap_or_default())
-            }),
-        };
-        if done.is_err() {
-            self.remove(resource, namespace, name);
-        }
-        done
-    }
-
-    /// Forgets an object.
-    pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
-        let mut state = self.state.write();
-        match (resource, namespace) {
-            ("clusterroles", _) => drop(state.cluster_roles.remove(name)),
-            ("roles", _) => {
-                if let Some(roles) = state.roles.get_mut(namespace) {
-                    roles.remove(name);
-                    if roles.is_empty() {
-                        state.roles.remove(namespace);
-                    }
-                }
-            }
-            ("clusterrolebindings", _) => state.cluster.remove(name),
-            ("rolebindings", _) => {
-                if let Some(bindings) = state.namespaced.get_mut(namespace) {
-                    bindings.remove(name);
-                    if bindings.is_empty() {
-                        state.namespaced.remove(namespace);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn put_role(&self, namespace: &str, name: &str, rules: RuleSet) {
         let mut state = self.state.write();
         let roles = match namespace {
@@ -237,7 +186,81 @@ impl Rbac {
     }
 }
 
+impl Replica for Rbac {
+    fn upsert(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        json: &[u8],
+    ) -> Result<(), serde_json::Error> {
+        let done = match resource {
+            "roles" | "clusterroles" => serde_json::from_slice::<RoleBody>(json)
+                .map(|role| self.put_role(namespace, name, role.rules.unwrap_or_default().into())),
+            _ => serde_json::from_slice::<BindingBody>(json).map(|body| {
+                self.put_binding(namespace, name, body.role_ref, body.subjects.unwrap_or_default());
+            }),
+        };
+        if done.is_err() {
+            self.remove(resource, namespace, name);
+        }
+        done
+    }
+
+    fn remove(&self, resource: &str, namespace: &str, name: &str) {
+        self.state.write().remove(resource, namespace, name);
+    }
+
+    fn retain(&self, resource: &str, present: &HashSet<ObjectKey>) {
+        let mut state = self.state.write();
+        let gone: Vec<ObjectKey> =
+            state.keys(resource).into_iter().filter(|key| !present.contains(key)).collect();
+        for (namespace, name) in gone {
+            state.remove(resource, &namespace, &name);
+        }
+    }
+}
+
 impl State {
+    fn remove(&mut self, resource: &str, namespace: &str, name: &str) {
+        match resource {
+            "clusterroles" => drop(self.cluster_roles.remove(name)),
+            "roles" => {
+                if let Some(roles) = self.roles.get_mut(namespace) {
+                    roles.remove(name);
+                    if roles.is_empty() {
+                        self.roles.remove(namespace);
+                    }
+                }
+            }
+            "clusterrolebindings" => self.cluster.remove(name),
+            "rolebindings" => {
+                if let Some(bindings) = self.namespaced.get_mut(namespace) {
+                    bindings.remove(name);
+                    if bindings.is_empty() {
+                        self.namespaced.remove(namespace);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All objects of a resource.
+    fn keys(&self, resource: &str) -> Vec<ObjectKey> {
+        let key = |namespace: &str, name: &String| (namespace.to_owned(), name.clone());
+        match resource {
+            "clusterroles" => self.cluster_roles.keys().map(|name| key("", name)).collect(),
+            "clusterrolebindings" => self.cluster.names().map(|name| key("", name)).collect(),
+            "roles" => self.roles.iter().flat_map(|(ns, roles)| roles.keys().map(|n| key(ns, n))).collect(),
+            _ => self
+                .namespaced
+                .iter()
+                .flat_map(|(ns, bindings)| bindings.names().map(|n| key(ns, n)))
+                .collect(),
+        }
+    }
+
     /// Calls `each` with every binding of the user until it returns false: cluster-wide bindings, then those
     /// of the namespace.
     fn visit(

@@ -164,3 +164,23 @@ fn changes_take_effect_at_once() {
     assert!(rbac.upsert("clusterrolebindings", "", "b", b"{}").is_err());
     assert!(!ask().allowed(), "a binding that cannot be read grants nothing");
 }
+
+#[test]
+fn what_was_deleted_unseen_grants_nothing() {
+    let read = role(json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}));
+    let to = |name: &str| binding("ClusterRole", "reader", json!({"kind": "User", "name": name}));
+    let rbac = rbac(&[
+        ("clusterroles", "", "reader", read),
+        ("clusterrolebindings", "", "kept", to("alice")),
+        ("clusterrolebindings", "", "gone", to("bob")),
+        ("rolebindings", "ns", "gone", to("carol")),
+    ]);
+    let allowed = |name: &str| {
+        let user = UserInfo::new(name, [""; 0]);
+        rbac.authorize(&Attributes::resource(&user, "get", "", "pods").in_namespace("ns")).allowed()
+    };
+    assert!(["alice", "bob", "carol"].into_iter().all(allowed));
+    rbac.retain("clusterrolebindings", &HashSet::from([(String::new(), "kept".to_owned())]));
+    rbac.retain("rolebindings", &HashSet::new());
+    assert_eq!(["alice", "bob", "carol"].map(allowed), [true, false, false]);
+}

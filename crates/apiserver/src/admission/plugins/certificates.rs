@@ -127,6 +127,7 @@ fn organizations(encoded: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use access::authz::Replica as _;
     use base64::Engine as _;
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
     use serde_json::json;
