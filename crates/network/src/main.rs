@@ -1,3 +1,12 @@
-//! Pod network: CNI configuration and routes between nodes.
+//! coxswain-network; see the library crate.
 
-fn main() {}
+use std::process::ExitCode;
+
+use component::Daemon;
+
+fn main() -> ExitCode {
+    component::run(
+        Daemon::new("coxswain-network", "Connects the pods of this node with those of others"),
+        network::run,
+    )
+}
