@@ -149,16 +149,16 @@ pub enum BadValue {
     Raw(String),
 }
 
-impl BadValue {
-    /// An absent optional scalar, which upstream (a nil pointer there) shows as `"null"`.
-    pub fn absent() -> Self {
-        Self::Raw("\"null\"".to_owned())
-    }
-}
-
 impl<T: Into<Value>> From<T> for BadValue {
     fn from(value: T) -> Self {
         Self::Json(value.into())
+    }
+}
+
+impl BadValue {
+    /// The value of a field that may be absent, which then shows as `null`.
+    pub fn maybe(value: Option<&Value>) -> Self {
+        Self::Json(value.cloned().unwrap_or(Value::Null))
     }
 }
 
@@ -302,6 +302,55 @@ impl ErrorList {
     /// Adds all errors of another list.
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+
+    /// Adds [`Error::required`].
+    pub fn required(&mut self, path: &Path<'_>, detail: &str) {
+        self.push(Error::required(path, detail));
+    }
+
+    /// Adds [`Error::invalid`].
+    pub fn invalid(&mut self, path: &Path<'_>, value: impl Into<BadValue>, detail: impl Into<String>) {
+        self.push(Error::invalid(path, value, detail));
+    }
+
+    /// Adds one [`Error::invalid`] per detail, as the functions of [`crate::name`] return them.
+    pub fn invalid_each(&mut self, path: &Path<'_>, value: impl Into<Value>, details: Vec<String>) {
+        if details.is_empty() {
+            return;
+        }
+        let value = value.into();
+        self.extend(details.into_iter().map(|detail| Error::invalid(path, value.clone(), detail)));
+    }
+
+    /// Adds [`Error::forbidden`].
+    pub fn forbidden(&mut self, path: &Path<'_>, detail: impl Into<String>) {
+        self.push(Error::forbidden(path, detail));
+    }
+
+    /// Adds [`Error::not_supported`].
+    pub fn not_supported(&mut self, path: &Path<'_>, value: impl Into<BadValue>, supported: &[&str]) {
+        self.push(Error::not_supported(path, value, supported));
+    }
+
+    /// Adds [`Error::duplicate`].
+    pub fn duplicate(&mut self, path: &Path<'_>, value: impl Into<BadValue>) {
+        self.push(Error::duplicate(path, value));
+    }
+
+    /// Adds [`Error::not_found`].
+    pub fn not_found(&mut self, path: &Path<'_>, value: impl Into<BadValue>) {
+        self.push(Error::not_found(path, value));
+    }
+
+    /// Adds [`Error::too_long`].
+    pub fn too_long(&mut self, path: &Path<'_>, max: usize) {
+        self.push(Error::too_long(path, max));
+    }
+
+    /// Adds [`Error::too_many`].
+    pub fn too_many(&mut self, path: &Path<'_>, actual: usize, max: usize) {
+        self.push(Error::too_many(path, actual, max));
     }
 }
 

@@ -35,6 +35,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;
+pub mod validation;
 
 pub use k8s_openapi as k8s;
 pub use k8s_openapi::{ClusterResourceScope, ListableResource, Metadata, NamespaceResourceScope, Resource};

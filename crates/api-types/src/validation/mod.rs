@@ -1,0 +1,115 @@
+//! The rules that an object must satisfy to be stored, per kind, in upstream's words and order.
+//!
+//! Rules read the printed JSON form after defaulting. They are pure: what needs other objects (allocation, quotas,
+//! references) belongs to the apiserver's strategies and admission. A kind without rules of its own still has those
+//! of its metadata.
+
+mod autoscaling;
+mod batch;
+mod batch_success;
+mod check;
+mod config;
+mod cron;
+mod get;
+mod meta;
+mod networking;
+mod node;
+mod pod;
+mod policy;
+mod rbac;
+mod selector;
+mod service;
+mod storage;
+mod workloads;
+
+use serde_json::Value;
+
+use crate::field::ErrorList;
+use crate::name;
+use crate::resource::ResourceInfo;
+
+pub use meta::{validate_create as metadata_create, validate_update as metadata_update};
+
+/// The rules of one kind, beside those of its metadata.
+pub struct Validator {
+    /// What the name must look like.
+    pub name: name::Rule,
+    /// Rules for a new object.
+    pub create: fn(&Value) -> ErrorList,
+    /// Rules for a changed object, given the stored one.
+    pub update: fn(&Value, &Value) -> ErrorList,
+}
+
+/// A kind whose rules for changes are those for new objects.
+const fn same(
+    name: name::Rule,
+    create: fn(&Value) -> ErrorList,
+    update: fn(&Value, &Value) -> ErrorList,
+) -> Validator {
+    Validator { name, create, update }
+}
+
+/// All rules for a new object, metadata first.
+pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
+    let validator = for_kind(&resource.group, &resource.kind);
+    let rule = validator.map_or(name::subdomain_rule as name::Rule, |v| v.name);
+    let mut errors =
+        meta::validate_create(object, resource.namespaced, rule, resource.schema.custom.is_some());
+    if let Some(validator) = validator {
+        errors.append((validator.create)(object));
+    }
+    errors
+}
+
+/// All rules for a changed object, metadata first.
+pub fn update(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
+    let mut errors = meta::validate_update(object, old);
+    if let Some(validator) = for_kind(&resource.group, &resource.kind) {
+        errors.append((validator.update)(object, old));
+    }
+    errors
+}
+
+/// All rules for a change through the status subresource.
+pub fn update_status(_resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
+    meta::validate_update(object, old)
+}
+
+/// The rules of a built-in kind; `None` when it has none beside its metadata's.
+pub fn for_kind(group: &str, kind: &str) -> Option<&'static Validator> {
+    Some(match (group, kind) {
+        ("", "Pod") => &pod::POD,
+        ("", "PodTemplate") => &pod::POD_TEMPLATE,
+        ("", "ReplicationController") => &workloads::REPLICATION_CONTROLLER,
+        ("apps", "Deployment") => &workloads::DEPLOYMENT,
+        ("apps", "ReplicaSet") => &workloads::REPLICA_SET,
+        ("apps", "DaemonSet") => &workloads::DAEMON_SET,
+        ("apps", "StatefulSet") => &workloads::STATEFUL_SET,
+        ("apps", "ControllerRevision") => &workloads::CONTROLLER_REVISION,
+        ("batch", "Job") => &batch::JOB,
+        ("batch", "CronJob") => &batch::CRON_JOB,
+        ("", "Service") => &service::SERVICE,
+        ("", "ConfigMap") => &config::CONFIG_MAP,
+        ("", "Secret") => &config::SECRET,
+        ("", "Namespace") => &config::NAMESPACE,
+        ("", "LimitRange") => &config::LIMIT_RANGE,
+        ("", "ResourceQuota") => &config::RESOURCE_QUOTA,
+        ("", "ServiceAccount") => &config::SERVICE_ACCOUNT,
+        ("", "Node") => &node::NODE,
+        ("rbac.authorization.k8s.io", "Role") => &rbac::ROLE,
+        ("rbac.authorization.k8s.io", "ClusterRole") => &rbac::CLUSTER_ROLE,
+        ("rbac.authorization.k8s.io", "RoleBinding") => &rbac::ROLE_BINDING,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => &rbac::CLUSTER_ROLE_BINDING,
+        ("", "PersistentVolumeClaim") => &storage::PERSISTENT_VOLUME_CLAIM,
+        ("", "PersistentVolume") => &storage::PERSISTENT_VOLUME,
+        ("storage.k8s.io", "StorageClass") => &storage::STORAGE_CLASS,
+        ("networking.k8s.io", "Ingress") => &networking::INGRESS,
+        ("networking.k8s.io", "IngressClass") => &networking::INGRESS_CLASS,
+        ("networking.k8s.io", "NetworkPolicy") => &networking::NETWORK_POLICY,
+        ("autoscaling", "HorizontalPodAutoscaler") => &autoscaling::HORIZONTAL_POD_AUTOSCALER,
+        ("policy", "PodDisruptionBudget") => &policy::POD_DISRUPTION_BUDGET,
+        ("scheduling.k8s.io", "PriorityClass") => &policy::PRIORITY_CLASS,
+        ("coordination.k8s.io", "Lease") => &policy::LEASE,
+        _ => return None,
+    })
+}
