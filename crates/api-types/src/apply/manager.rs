@@ -9,7 +9,7 @@ use super::prune::{is_applied, prune};
 use super::set::Set;
 use super::to_set::field_set;
 use super::typed;
-use crate::schema::{Kind, Schema, SchemaRef};
+use crate::schema::{Field, Kind, Schema, SchemaRef};
 use crate::status::ApiError;
 use crate::time;
 
@@ -374,9 +374,11 @@ pub fn zero_value(schema: &Schema) -> Value {
             let present = fields.fields.iter().filter(|f| {
                 // `omitempty` does nothing for Go structs, and times are structs.
                 let is_struct = matches!(f.schema.kind, Kind::Struct(_) | Kind::Time | Kind::MicroTime);
-                !f.pointer && !f.omitzero && (!f.omitempty || is_struct) && f.schema.custom.is_none()
+                let written = !f.omitempty || (is_struct && !f.pointer);
+                !f.omitzero && written && f.schema.custom.is_none()
             });
-            Value::Object(present.map(|f| (f.name.to_string(), zero_value(&f.schema))).collect())
+            let zero = |f: &Field| if f.pointer { Value::Null } else { zero_value(&f.schema) };
+            Value::Object(present.map(|f| (f.name.to_string(), zero(f))).collect())
         }
         Kind::Bool => Value::Bool(false),
         Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::IntOrString => Value::from(0),
