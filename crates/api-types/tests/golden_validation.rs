@@ -53,7 +53,30 @@ fn prepared(resource: &ResourceInfo, step: &Value) -> Option<Value> {
     if resource.namespaced {
         object["metadata"]["namespace"] = "golden-x".into();
     }
+    as_the_registry_prepares_it(&mut object);
     Some(object)
+}
+
+/// What strategies fill in before validation.
+fn as_the_registry_prepares_it(object: &mut Value) {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    match text(&object["kind"]).as_str() {
+        "Service" => {
+            let ip = text(&object["spec"]["clusterIP"]);
+            if !ip.is_empty() && object["spec"]["clusterIPs"].is_null() {
+                object["spec"]["clusterIPs"] = serde_json::json!([ip]);
+            }
+        }
+        "Job" if object["spec"]["manualSelector"] != true => {
+            object["metadata"]["uid"] = "u".into();
+            let labels = serde_json::json!({"batch.kubernetes.io/controller-uid": "u"});
+            if object["spec"]["selector"].is_null() {
+                object["spec"]["selector"] = serde_json::json!({"matchLabels": labels});
+            }
+            object["spec"]["template"]["metadata"]["labels"] = labels;
+        }
+        _ => {}
+    }
 }
 
 fn resource_of(object: &Value) -> Option<std::sync::Arc<ResourceInfo>> {

@@ -47,12 +47,12 @@ const SEALED: &str = "field is immutable when `immutable` is set";
 fn config_map(object: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut size = 0;
-    for (bag, other) in [("data", "binaryData"), ("binaryData", "data")] {
+    for bag in ["data", "binaryData"] {
         let path = Path::new(bag);
         for (key, value) in entries(object, bag) {
             errors.invalid_each(&path.key(key), key, name::config_map_key(key));
-            if object.get(other).is_some_and(|o| o.get(key).is_some()) {
-                errors.invalid(&path.key(key), key, format!("duplicate of key present in {other}"));
+            if bag == "data" && object["binaryData"].get(key).is_some() {
+                errors.invalid(&path.key(key), key, "duplicate of key present in binaryData");
             }
             size += bytes(value, bag == "binaryData");
         }

@@ -250,7 +250,7 @@ fn policy_port(errors: &mut ErrorList, path: &Path<'_>, port: &Value) {
             errors.invalid_each(&path.child("port"), number, name::port_number(number));
             if let Some(end) = end {
                 if end < number {
-                    errors.invalid(&path.child("endPort"), end, "must be greater than or equal to `port`");
+                    errors.invalid(&path.child("endPort"), number, "must be greater than or equal to `port`");
                 }
                 errors.invalid_each(&path.child("endPort"), end, name::port_number(end));
             }

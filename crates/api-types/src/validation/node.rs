@@ -22,7 +22,7 @@ fn create(node: &Value) -> ErrorList {
         let path = Path::new("status");
         let path = path.child(list);
         for (resource, amount) in entries(&node["status"], list) {
-            pod::quantity_value(&mut errors, &path.key(resource), resource, amount);
+            pod::quantity_value(&mut errors, &path.child(resource), resource, amount);
         }
     }
     pod_cidrs(&mut errors, spec);

@@ -88,10 +88,5 @@ fn lease(object: &Value) -> ErrorList {
         errors.invalid(&SPEC.child("leaseDurationSeconds"), seconds, "must be greater than 0");
     }
     not_negative(&mut errors, &SPEC, spec, "leaseTransitions");
-    if let Some(strategy) = get(spec, "strategy").and_then(Value::as_str)
-        && !strategy.is_empty()
-    {
-        errors.invalid_each(&SPEC.child("strategy"), strategy, name::qualified_name(strategy));
-    }
     errors
 }

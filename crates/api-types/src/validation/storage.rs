@@ -73,10 +73,6 @@ fn data_source(errors: &mut ErrorList, path: &Path<'_>, source: &Value) {
             errors.required(&path.child(key), "");
         }
     }
-    let (group, kind) = (text(source, "apiGroup"), text(source, "kind"));
-    if group.is_empty() && !matches!(kind, "" | "PersistentVolumeClaim") {
-        errors.invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
-    }
 }
 
 fn access_modes(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {

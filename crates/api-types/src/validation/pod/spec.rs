@@ -151,8 +151,9 @@ fn host_aliases(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
     for (i, alias) in items(spec, "hostAliases").iter().enumerate() {
         let path = path.index(i);
         check::ip(errors, &path.child("ip"), text(alias, "ip"));
-        for host in texts(alias, "hostnames") {
-            errors.invalid_each(&path.child("hostnames"), host, name::dns1123_subdomain(host));
+        let at = path.child("hostnames");
+        for (i, host) in texts(alias, "hostnames").enumerate() {
+            errors.invalid_each(&at.index(i), host, name::dns1123_subdomain(host));
         }
     }
 }
