@@ -42,8 +42,8 @@ pub struct Network<'a> {
     pub mtu: u32,
     /// Ranges of this node's pods, at most one per family.
     pub ranges: &'a [IpNet],
-    /// Where host-local keeps its notes; its default when empty.
-    pub data_dir: &'a str,
+    /// Where host-local keeps its notes, as the host sees it.
+    pub data_dir: &'a Path,
 }
 
 impl Network<'_> {
@@ -54,10 +54,8 @@ impl Network<'_> {
     pub fn conflist(&self) -> Value {
         let ranges: Vec<Value> =
             self.ranges.iter().map(|range| json!([{"subnet": range.to_string()}])).collect();
-        let mut ipam = json!({"type": "host-local", "ranges": ranges});
-        if !self.data_dir.is_empty() {
-            ipam["dataDir"] = self.data_dir.into();
-        }
+        let ipam =
+            json!({"type": "host-local", "ranges": ranges, "dataDir": self.data_dir.display().to_string()});
         let mut bridge = json!({
             "type": "bridge",
             "bridge": self.bridge,
@@ -138,12 +136,16 @@ mod tests {
     #[test]
     fn the_configuration_is_written_once() {
         let directory = tempfile::tempdir().unwrap();
-        let mut network =
-            Network { bridge: "cni0", mtu: 0, ranges: &["10.244.1.0/24".parse().unwrap()], data_dir: "" };
+        let mut network = Network {
+            bridge: "cni0",
+            mtu: 0,
+            ranges: &["10.244.1.0/24".parse().unwrap()],
+            data_dir: Path::new("/var/lib/cni"),
+        };
         assert!(network.install(directory.path(), "10-coxswain.conflist").unwrap());
         assert!(!network.install(directory.path(), "10-coxswain.conflist").unwrap());
         network.mtu = 1400;
-        network.data_dir = "/var/lib/cni/a";
+        network.data_dir = Path::new("/var/lib/cni/a");
         assert!(network.install(directory.path(), "10-coxswain.conflist").unwrap());
         let text = std::fs::read_to_string(directory.path().join("10-coxswain.conflist")).unwrap();
         let read: Value = serde_json::from_str(&text).unwrap();

@@ -16,8 +16,8 @@ use ipnet::IpNet;
 use nfnetlink::Socket;
 
 use crate::cni::{self, Network};
-use crate::options::Options;
-use crate::plan::{NodeInfo, Plan, difference, plan};
+use crate::options::{Options, below};
+use crate::plan::{NODE_ROOT, NodeInfo, Plan, difference, plan};
 use crate::routes::Routes;
 use crate::{masquerade, sysctl};
 
@@ -72,7 +72,7 @@ async fn cleanup(options: &Options, routes: &Routes, firewall: &mut Socket) -> a
     for route in routes.present().await? {
         routes.delete(route).await?;
     }
-    let path = options.cni_conf_dir.join(&options.cni_conf_name);
+    let path = options.on_host(&options.cni_conf_dir).join(&options.cni_conf_name);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
@@ -150,7 +150,8 @@ impl Agent {
         }
         sysctl::apply(&plan.ours);
         self.masquerade(&plan)?;
-        let copied = cni::install_plugins(&self.options.cni_bin_dir, &self.options.cni_bin_source)?;
+        let (directory, source) = (&self.options.cni_bin_dir, &self.options.cni_bin_source);
+        let copied = cni::install_plugins(&self.options.on_host(directory), &self.options.on_host(source))?;
         if !copied.is_empty() {
             tracing::info!(plugins = ?copied, to = %self.options.cni_bin_dir.display(), "installed CNI plug-ins");
         }
@@ -159,10 +160,11 @@ impl Agent {
             bridge: &self.options.bridge,
             mtu: self.options.mtu,
             ranges: &plan.ours,
-            data_dir: &self.options.cni_data_dir,
+            data_dir: &below(&plan.root, &self.options.cni_data_dir),
         };
-        if network.install(&self.options.cni_conf_dir, &self.options.cni_conf_name)? {
-            let file = self.options.cni_conf_dir.join(&self.options.cni_conf_name);
+        let directory = self.options.on_host(&below(&plan.root, &self.options.cni_conf_dir));
+        if network.install(&directory, &self.options.cni_conf_name)? {
+            let file = directory.join(&self.options.cni_conf_name);
             tracing::info!(file = %file.display(), ranges = ?plan.ours, "wrote the CNI configuration");
         }
         self.ready.store(true, Ordering::Relaxed);
@@ -247,7 +249,9 @@ fn serve_pages(options: &Options, ready: &Arc<AtomicBool>, shutdown: &Cancellati
 }
 
 fn trim(node: &mut Node) {
-    node.metadata.annotations = None;
+    if let Some(annotations) = &mut node.metadata.annotations {
+        annotations.retain(|name, _| name == NODE_ROOT);
+    }
     node.metadata.labels = None;
     if let Some(status) = &mut node.status {
         status.images = None;

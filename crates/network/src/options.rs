@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args};
 use component::flags;
@@ -22,6 +22,9 @@ pub struct Options {
     /// Pod ranges of the cluster, comma-separated; traffic of pods to elsewhere is masqueraded. The nodes' ranges when empty
     #[arg(long, default_value = "", value_delimiter = ',', action = ArgAction::Append)]
     pub cluster_cidr: Vec<String>,
+    /// Where the file system of the host is mounted; all paths below are paths on the host
+    #[arg(long, default_value = "/")]
+    pub host_root: PathBuf,
     /// Directory where the container runtime looks for CNI configurations
     #[arg(long, default_value = "/etc/cni/net.d")]
     pub cni_conf_dir: PathBuf,
@@ -34,9 +37,9 @@ pub struct Options {
     /// Directory from which missing CNI plug-ins are copied
     #[arg(long, default_value = "/usr/lib/cni")]
     pub cni_bin_source: PathBuf,
-    /// Directory where the host-local plug-in notes which addresses are taken; its own default when empty
-    #[arg(long, default_value = "")]
-    pub cni_data_dir: String,
+    /// Directory where the host-local plug-in notes which addresses are taken
+    #[arg(long, default_value = "/var/lib/cni/networks")]
+    pub cni_data_dir: PathBuf,
     /// Bridge of the pods
     #[arg(long, default_value = "cni0")]
     pub bridge: String,
@@ -89,4 +92,14 @@ impl Options {
     pub fn cluster_ranges(&self) -> Vec<IpNet> {
         self.cluster_cidr.iter().filter_map(|range| range.parse().ok()).collect()
     }
+
+    /// Where a path on the host is for this process.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        below(&self.host_root, path)
+    }
+}
+
+/// `path` with `root` in front of it.
+pub fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }

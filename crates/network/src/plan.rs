@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use api_types::k8s::api::core::v1::Node;
 use ipnet::IpNet;
+
+/// Annotation of a Node that shares its host's file system with other nodes: the directory under which its runtime has its
+/// CNI configuration and its addresses' leases. Development clusters in network namespaces use it.
+pub const NODE_ROOT: &str = "network.coxswain.io/node-root";
 
 /// What matters of a Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +18,8 @@ pub struct NodeInfo {
     pub pod_ranges: Vec<IpNet>,
     /// Its `InternalIP`s.
     pub addresses: Vec<IpAddr>,
+    /// See [`NODE_ROOT`]; `/` for a node that has its host for itself.
+    pub root: PathBuf,
 }
 
 impl NodeInfo {
@@ -23,10 +30,12 @@ impl NodeInfo {
         let single = spec.and_then(|spec| spec.pod_cidr.as_ref()).filter(|_| listed.is_empty());
         let addresses =
             node.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
+        let root = node.metadata.annotations.as_ref().and_then(|annotations| annotations.get(NODE_ROOT));
         let internal = addresses.iter().filter(|address| address.type_ == "InternalIP");
         Self {
             pod_ranges: listed.iter().chain(single).filter_map(|range| range.parse().ok()).collect(),
             addresses: internal.filter_map(|address| address.address.parse().ok()).collect(),
+            root: root.map_or_else(|| "/".into(), PathBuf::from),
         }
     }
 }
@@ -56,6 +65,8 @@ pub struct Route {
 pub struct Plan {
     /// Ranges of this node's pods; empty until it has some.
     pub ours: Vec<IpNet>,
+    /// The directory of this node's files on its host.
+    pub root: PathBuf,
     /// Routes to other nodes' pods.
     pub routes: BTreeSet<Route>,
     /// Ranges of all nodes, few and merged.
@@ -66,10 +77,8 @@ pub struct Plan {
 
 /// Plans for `node`. `cluster` are the configured pod ranges, empty for those that the nodes have.
 pub fn plan(node: &str, nodes: &BTreeMap<String, NodeInfo>, host: &[HostAddress], cluster: &[IpNet]) -> Plan {
-    let mut plan = Plan {
-        ours: nodes.get(node).map(|info| info.pod_ranges.clone()).unwrap_or_default(),
-        ..Plan::default()
-    };
+    let us = nodes.get(node).cloned().unwrap_or_default();
+    let mut plan = Plan { ours: us.pod_ranges, root: us.root, ..Plan::default() };
     for (name, info) in nodes.iter().filter(|(name, _)| *name != node) {
         for range in &info.pod_ranges {
             // A range that is also ours would cut our own pods off.
@@ -128,7 +137,11 @@ mod tests {
     }
 
     fn node(range: &str, address: &str) -> NodeInfo {
-        NodeInfo { pod_ranges: vec![net(range)], addresses: address.parse().into_iter().collect() }
+        NodeInfo {
+            pod_ranges: vec![net(range)],
+            addresses: address.parse().into_iter().collect(),
+            root: "/".into(),
+        }
     }
 
     fn host() -> Vec<HostAddress> {

@@ -91,7 +91,11 @@ impl Drop for Namespaces {
 }
 
 fn node(range: &str, address: &str) -> NodeInfo {
-    NodeInfo { pod_ranges: vec![range.parse().unwrap()], addresses: vec![address.parse().unwrap()] }
+    NodeInfo {
+        pod_ranges: vec![range.parse().unwrap()],
+        addresses: vec![address.parse().unwrap()],
+        root: "/".into(),
+    }
 }
 
 #[test]
@@ -180,8 +184,7 @@ fn the_plugins_understand_the_configuration() {
     let namespaces = Namespaces::new(&["node", "pod"]);
     let data = tempfile::tempdir().unwrap();
     let ranges: Vec<IpNet> = vec!["10.244.3.0/24".parse().unwrap(), "fd00:3::/64".parse().unwrap()];
-    let network =
-        Network { bridge: "cni0", mtu: 1400, ranges: &ranges, data_dir: data.path().to_str().unwrap() };
+    let network = Network { bridge: "cni0", mtu: 1400, ranges: &ranges, data_dir: data.path() };
     let conflist = network.conflist();
     let mut plugin = conflist["plugins"][0].clone();
     plugin["name"] = conflist["name"].clone();
