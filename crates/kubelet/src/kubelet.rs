@@ -9,11 +9,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Configuration, Flags};
 use crate::cri::{Runtime, relist};
-use crate::events::{Events, LogOnly};
+use crate::api::Late;
+use crate::events::Events;
 use crate::images::Puller;
+use crate::online::Online;
 use crate::paths::Paths;
 use crate::pod::dns;
-use crate::pod_worker::{Input, Manager, NoSink, Source, StatusSink, Tools, registry::Registry};
+use crate::pod_worker::{Input, Manager, Source, StatusSink, Tools, registry::Registry};
 use crate::sources::files::Files;
 use crate::steps::{Parts, Settings, Steps};
 use crate::{api, cgroups, logs, node};
@@ -30,14 +32,16 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
     let cgroups = cgroups_of(&configuration)?;
     let host = Arc::new(node::machine::host(&flags, &configuration)?);
     let runtime = Runtime::new(&configuration.container_runtime_endpoint, configuration.runtime_request_timeout.0)?;
-    let events: Arc<dyn Events> = Arc::new(LogOnly);
-    let sink: Arc<dyn StatusSink> = Arc::new(NoSink);
-    let objects: Arc<dyn api::Objects> = Arc::new(api::Offline);
+    let events: Arc<Late<dyn Events>> = Arc::default();
+    let sink: Arc<Late<dyn StatusSink>> = Arc::default();
+    let objects: Arc<Late<dyn api::Objects>> = Arc::default();
     let registry = Arc::new(Registry::default());
+    let client: Arc<Late<client::Client>> = Arc::default();
+    let pressure = Arc::default();
     let parallel = if configuration.serialize_image_pulls { 1 } else { configuration.max_parallel_image_pulls.unwrap_or(16) };
     let steps = Steps::new(Parts {
         runtime: runtime.clone(),
-        objects,
+        objects: objects.clone(),
         events: events.clone(),
         host: host.clone(),
         cgroups: cgroups.clone(),
@@ -48,8 +52,8 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
     let tools = Arc::new(Tools {
         steps,
         runtime: runtime.clone(),
-        events,
-        sink,
+        events: events.clone(),
+        sink: sink.clone(),
         host: host.clone(),
         registry: registry.clone(),
         sync_period: configuration.sync_frequency.0,
@@ -64,6 +68,9 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
         let files = Files::new(configuration.static_pod_path.clone(), host.name.clone(), configuration.file_check_frequency.0);
         tasks.spawn(files.run(inputs.clone(), stop.clone()));
     }
+    if flags.kubeconfig.is_some() {
+        expected.push(Source::Api);
+    }
     tasks.spawn(Manager::new(tools, expected).run(receiver, stop.clone()));
     let freshness = relist::Freshness::default();
     let (changes, mut changed) = mpsc::channel(INPUTS);
@@ -77,6 +84,18 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
         }
     });
     tasks.spawn(node::runtime_state::watch(runtime.clone(), host.clone(), freshness, stop.clone()));
+    let online = Online {
+        objects,
+        events,
+        sink,
+        client: client.clone(),
+        host: host.clone(),
+        registry,
+        runtime: runtime.clone(),
+        inputs,
+        pressure,
+    };
+    tasks.spawn(online.run(flags, configuration.clone(), tasks.clone(), stop.clone()));
     tasks.spawn(logs::rotate::run(runtime, log_policy(&configuration), stop.clone()));
     tracing::info!(node = host.name, "Kubelet started");
     stop.cancelled().await;

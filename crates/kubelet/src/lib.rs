@@ -21,6 +21,7 @@ pub mod images;
 pub mod kubelet;
 pub mod logs;
 pub mod node;
+pub mod online;
 pub mod paths;
 pub mod pod;
 pub mod pod_worker;

@@ -1,12 +1,16 @@
 //! What pods need of the API: the objects that they refer to. The steps know only [`Objects`], so a kubelet without an API
 //! server runs static pods with the same code.
 
+mod cluster;
+mod late;
 mod offline;
 
 use api_types::k8s::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use cluster::Cluster;
+pub use late::Late;
 pub use offline::Offline;
 
 /// Why an object could not be had.

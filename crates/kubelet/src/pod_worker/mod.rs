@@ -95,15 +95,6 @@ pub trait StatusSink: Send + Sync {
     fn gone(&self, pod: &SharedPod, status: Arc<PodStatus>);
 }
 
-/// Drops statuses: for a kubelet without an API server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoSink;
-
-impl StatusSink for NoSink {
-    fn update(&self, _: &SharedPod, _: Arc<PodStatus>) {}
-    fn gone(&self, _: &SharedPod, _: Arc<PodStatus>) {}
-}
-
 /// What every worker uses.
 pub struct Tools {
     /// The steps.
