@@ -39,7 +39,7 @@ packages() {
 }
 
 # Packages that a node needs, and those that building needs.
-NODE_PACKAGES=(etcd-server containerd runc containernetworking-plugins nftables conntrack iproute2 util-linux mount busybox-static)
+NODE_PACKAGES=(etcd-server containerd runc containernetworking-plugins nftables iproute2 util-linux mount busybox-static)
 BUILD_PACKAGES=(gcc libc6-dev ca-certificates)
 
 # need_cargo: the toolchain of rust-toolchain.toml, or how to get it.

@@ -114,6 +114,25 @@ pub async fn delete(client: &Client, path: &str) -> std::result::Result<(), kube
     }
 }
 
+/// Sets an annotation on a node as soon as its kubelet has registered it.
+pub async fn annotate_node(
+    client: &Client,
+    node: &str,
+    key: &str,
+    value: &str,
+    limit: Duration,
+) -> Result<()> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Node"));
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let patch = Patch::Merge(serde_json::json!({"metadata": {"annotations": {key: value}}}));
+    let probe = || async {
+        let patched = api.patch(node, &PatchParams::default(), &patch).await;
+        patched.map(drop).map_err(|error| chain(&error))
+    };
+    progress::wait_for(&format!("node {node} to be registered"), limit, Duration::from_millis(200), probe)
+        .await
+}
+
 /// Waits until a node is Ready; the reason shown meanwhile is the one that the kubelet gives.
 pub async fn wait_node_ready(client: &Client, node: &str, limit: Duration) -> Result<()> {
     let path = format!("/api/v1/nodes/{node}");
@@ -135,8 +154,15 @@ pub async fn wait_node_ready(client: &Client, node: &str, limit: Duration) -> Re
     progress::wait_for(&format!("node {node} to be Ready"), limit, Duration::from_millis(200), probe).await
 }
 
-/// Waits until every wanted pod of a DaemonSet or Deployment is available.
-pub async fn wait_workload(client: &Client, plural: &str, name: &str, limit: Duration) -> Result<()> {
+/// Waits until every wanted pod of a DaemonSet or Deployment is available. `app` is the value of its pods' label
+/// `k8s-app`.
+pub async fn wait_workload(
+    client: &Client,
+    plural: &str,
+    name: &str,
+    app: &str,
+    limit: Duration,
+) -> Result<()> {
     let path = format!("/apis/apps/v1/namespaces/kube-system/{plural}/{name}");
     let probe = || async {
         let object =
@@ -151,11 +177,11 @@ pub async fn wait_workload(client: &Client, plural: &str, name: &str, limit: Dur
         if wanted > 0 && available >= wanted {
             return Ok(());
         }
-        Err(format!("{available} of {wanted} pods are available{}", pods_reason(client, name).await))
+        Err(format!("{available} of {wanted} pods are available{}", pods_reason(client, app).await))
     };
     progress::wait_for(&format!("{name} to be available"), limit, Duration::from_millis(300), probe)
         .await
-        .map_err(|failure| failure.cure(format!("kubectl -n kube-system describe pods -l k8s-app={name}")))
+        .map_err(|failure| failure.cure(format!("kubectl -n kube-system describe pods -l k8s-app={app}")))
 }
 
 /// Why the first pod of an add-on that does not run does not.

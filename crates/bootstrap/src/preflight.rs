@@ -40,12 +40,11 @@ pub const CONTROL_PLANE_PORTS: [Port; 4] = [
 ];
 
 /// Programs that a node needs, with the Debian package that brings each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("containerd", "containerd"),
     ("ctr", "containerd"),
     ("runc", "runc"),
     ("nft", "nftables"),
-    ("conntrack", "conntrack"),
     ("ip", "iproute2"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),
@@ -94,7 +93,7 @@ fn programs(findings: &mut Vec<Finding>) {
     let missing: Vec<&str> =
         PROGRAMS.iter().filter(|(name, _)| !there(name)).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
-        let packages = "apt-get install containerd runc nftables conntrack iproute2 mount util-linux";
+        let packages = "apt-get install containerd runc nftables iproute2 mount util-linux";
         findings.push(Finding::Error(format!("programs are missing: {}", missing.join(", ")), packages));
     }
     if !super::runtime::containerd::cni_bin().join("bridge").exists() {

@@ -78,7 +78,7 @@ pub async fn run(flags: &Flags) -> Result<()> {
     phase("bootstrap-token", publish(&client, flags, &cluster, authority.certificate(), &token)).await?;
     phase("addons", addons::install(&client, &cluster, &bundle)).await?;
     phase("node", node(&client, flags, &cluster, &host, &services)).await?;
-    phase("dns", api::wait_workload(&client, "deployments", "kube-dns", NODE_LIMIT)).await?;
+    phase("dns", wait_dns(&client)).await?;
 
     let join = token::join_command(&cluster.server(), &token, authority.certificate())?;
     println!("\nThe control plane of {} is up.", cluster.server());
@@ -329,6 +329,11 @@ async fn node(
     patch["metadata"]["name"] = json!(cluster.node);
     progress::note(format!("node {} is Ready", cluster.node));
     api::apply(client, patch).await
+}
+
+async fn wait_dns(client: &Client) -> Result<()> {
+    api::wait_workload(client, "daemonsets", "kube-proxy", "kube-proxy", NODE_LIMIT).await?;
+    api::wait_workload(client, "deployments", "coxswain-dns", "kube-dns", NODE_LIMIT).await
 }
 
 /// The address to put into a kubeconfig when a node has none of its own.

@@ -38,6 +38,8 @@ pub struct Flags {
     node: NodeFlags,
 }
 
+/// Tells the network agent where the files of a node are that shares its host's file system with others.
+const NODE_ROOT: &str = "network.coxswain.io/node-root";
 /// How long the kubelet may take to be given its certificate and become Ready.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -92,6 +94,16 @@ pub async fn run(flags: &Flags) -> Result<()> {
             .await
             .map_err(|failure| failure.evidence(&services.log_tail(&host, "kubelet", 8)).cure(cure))?;
         let client = api::connect(&kubeconfig).await?;
+        if !host.is_plain() {
+            api::annotate_node(
+                &client,
+                &node,
+                NODE_ROOT,
+                &flags.node.place.host_prefix.display().to_string(),
+                LIMIT,
+            )
+            .await?;
+        }
         api::wait_node_ready(&client, &node, LIMIT).await.map_err(|failure| {
             failure
                 .evidence(&services.log_tail(&host, "kubelet", 8))

@@ -149,7 +149,7 @@ fn remove_network(host: &Host) -> Result<()> {
 /// The nftables tables that kube-proxy and the network agent make.
 const OUR_TABLES: [&str; 2] = ["kube-proxy", "coxswain-network"];
 /// The routing protocol number that the network agent tags its routes with.
-const OUR_ROUTE_PROTOCOL: &str = "157";
+const OUR_ROUTE_PROTOCOL: &str = "213";
 
 fn remove_files(host: &Host, keep_images: bool) -> Result<()> {
     let mut folders = vec![

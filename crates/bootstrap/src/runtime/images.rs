@@ -67,9 +67,6 @@ const PROGRAMS: [&str; 7] = [
     "pause",
 ];
 
-/// Programs of the host that an image needs beside our own; both program the kernel's packet filter.
-const NETWORK_TOOLS: [&str; 2] = ["/usr/sbin/nft", "/usr/sbin/conntrack"];
-
 /// Builds every image from the programs in `programs` (our own) and the host's packages, into `folder`.
 pub fn build(programs: &Path, folder: &Path) -> Result<Bundle> {
     files::make_dir(folder)?;
@@ -160,12 +157,7 @@ fn ctr(socket: &Path, arguments: &[&str]) -> Result<String> {
 fn recipes(programs: &Path) -> Result<Vec<Recipe>> {
     let mut recipes = Vec::new();
     for name in PROGRAMS {
-        let mut files = vec![(programs.join(name), format!("/{name}"))];
-        if matches!(name, "kube-proxy" | "coxswain-network") {
-            for tool in NETWORK_TOOLS {
-                files.extend(with_libraries(Path::new(tool))?);
-            }
-        }
+        let files = vec![(programs.join(name), format!("/{name}"))];
         let entrypoint = vec![Box::leak(format!("/{name}").into_boxed_str()) as &str];
         recipes.push(Recipe { name, tag: Tag::OfContent, files, entrypoint, environment: Vec::new() });
     }
@@ -214,7 +206,7 @@ fn with_libraries(program: &Path) -> Result<Vec<(PathBuf, String)>> {
     let attempted = || format!("list the libraries of {}", program.display());
     if !program.exists() {
         return Err(Failure::new(format!("put {} into an image", program.display()), "it is not installed")
-            .cure("apt-get install etcd-server nftables conntrack busybox-static"));
+            .cure("apt-get install etcd-server busybox-static"));
     }
     let output = Command::new("ldd").arg(program).output().attempt(attempted)?;
     let mut files = vec![(program.to_path_buf(), program.display().to_string())];
