@@ -32,38 +32,30 @@ macro_rules! controller {
 }
 
 /// Every controller that exists; one line each, by name.
+#[rustfmt::skip]
 const TABLE: &[Entry] = &[
+    controller!("bootstrap-signer-controller", "bootstrapsigner", false, crate::bootstrap::run_signer),
+    controller!("certificatesigningrequest-approving-controller", "csrapproving", true, crate::certificates::run_approving),
+    controller!("certificatesigningrequest-cleaner-controller", "csrcleaner", true, crate::certificates::run_cleaner),
+    controller!("certificatesigningrequest-signing-controller", "csrsigning", true, crate::certificates::run_signing),
+    controller!("daemonset-controller", "daemonset", true, crate::daemonset::run),
     controller!("deployment-controller", "deployment", true, crate::deployment::run),
     controller!("endpoints-controller", "endpoint", true, crate::endpoints::run),
     controller!("endpointslice-controller", "endpointslice", true, crate::endpointslice::run),
-    controller!(
-        "endpointslice-mirroring-controller",
-        "endpointslicemirroring",
-        true,
-        crate::endpointslice_mirroring::run
-    ),
+    controller!("endpointslice-mirroring-controller", "endpointslicemirroring", true, crate::endpointslice_mirroring::run),
     controller!("garbage-collector-controller", "garbagecollector", true, crate::garbage_collector::run),
     controller!("namespace-controller", "namespace", true, crate::namespace::run),
+    controller!("node-ipam-controller", "nodeipam", true, crate::node_ipam::run),
+    controller!("node-lifecycle-controller", "nodelifecycle", true, crate::node_lifecycle::run),
+    controller!("pod-garbage-collector-controller", "podgc", true, crate::pod_gc::run),
     controller!("replicaset-controller", "replicaset", true, crate::replicaset::run),
-    controller!(
-        "replicationcontroller-controller",
-        "replicationcontroller",
-        true,
-        crate::replicaset::run_replication
-    ),
-    controller!(
-        "root-ca-certificate-publisher-controller",
-        "root-ca-cert-publisher",
-        true,
-        crate::root_ca::run
-    ),
+    controller!("replicationcontroller-controller", "replicationcontroller", true, crate::replicaset::run_replication),
+    controller!("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", true, crate::root_ca::run),
     controller!("serviceaccount-controller", "serviceaccount", true, crate::serviceaccount::run),
-    controller!(
-        "serviceaccount-token-controller",
-        "serviceaccount-token",
-        true,
-        crate::serviceaccount::run_tokens
-    ),
+    controller!("serviceaccount-token-controller", "serviceaccount-token", true, crate::serviceaccount::run_tokens),
+    controller!("taint-eviction-controller", "taint-eviction-controller", true, crate::taint_eviction::run),
+    controller!("token-cleaner-controller", "tokencleaner", false, crate::bootstrap::run_cleaner),
+    controller!("ttl-controller", "ttl", true, crate::node_ttl::run),
 ];
 
 /// Upstream's controllers that are not here; naming one is an error that says so.

@@ -3,6 +3,7 @@
 pub mod cidr;
 pub mod claim;
 pub mod hash;
+pub mod history;
 pub mod pods;
 pub mod scheduling;
 pub mod selector;

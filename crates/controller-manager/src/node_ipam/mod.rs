@@ -20,7 +20,8 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
     if !network.allocate_node_cidrs {
         return Ok(());
     }
-    let reserved: Vec<Cidr> = network.service_cluster_ip_range.iter().filter_map(|range| Cidr::parse(range)).collect();
+    let reserved: Vec<Cidr> =
+        network.service_cluster_ip_range.iter().filter_map(|range| Cidr::parse(range)).collect();
     let mut pools = Vec::new();
     for range in network.cluster_cidr.iter().filter_map(|range| Cidr::parse(range)) {
         let sizes = if range.address.is_ipv4() {
@@ -30,7 +31,11 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
         };
         let prefix = sizes.into_iter().find(|size| *size > 0).unwrap_or(24);
         let pool = Pool::new(range, prefix, &reserved);
-        let problem = || anyhow::anyhow!("node mask size /{prefix} does not fit --cluster-cidr {range}; choose a larger --node-cidr-mask-size");
+        let problem = || {
+            anyhow::anyhow!(
+                "node mask size /{prefix} does not fit --cluster-cidr {range}; choose a larger --node-cidr-mask-size"
+            )
+        };
         pools.push(pool.ok_or_else(problem)?);
     }
     let nodes = context.informers.all::<Node>();
@@ -61,7 +66,9 @@ impl Reconciler for Ranges {
 
     async fn reconcile(&self, key: &Key, writes: &Writes) -> Result<Next, anyhow::Error> {
         let node = self.nodes.store().get(key);
-        let Some(node) = node.filter(|node| ranges(node).is_empty() && node.metadata.deletion_timestamp.is_none()) else {
+        let Some(node) =
+            node.filter(|node| ranges(node).is_empty() && node.metadata.deletion_timestamp.is_none())
+        else {
             return Ok(Next::Wait);
         };
         let chosen = {

@@ -32,7 +32,8 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
     let pods = context.informers.all::<Pod>();
     pods.index(BY_NODE, by_node);
     let tuning = &context.options.tuning;
-    let grace = Grace { running: tuning.node_monitor_grace_period.0, startup: tuning.node_startup_grace_period.0 };
+    let grace =
+        Grace { running: tuning.node_monitor_grace_period.0, startup: tuning.node_startup_grace_period.0 };
     let reconciler = Nodes {
         nodes: nodes.clone(),
         leases: leases.clone(),
@@ -101,7 +102,9 @@ impl Reconciler for Nodes {
             // Nothing more to lose; the node's next sign of life wakes us.
             wait = std::time::Duration::from_secs(3600);
         }
-        Ok(Next::After(evict_in.err().map_or(wait, |turn| wait.min(turn)) + std::time::Duration::from_millis(50)))
+        Ok(Next::After(
+            evict_in.err().map_or(wait, |turn| wait.min(turn)) + std::time::Duration::from_millis(50),
+        ))
     }
 }
 

@@ -48,7 +48,12 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// The pulse after a look at node and lease.
-    pub(super) fn observe(before: Option<&Self>, node: &Node, renewed: Option<MicroTime>, now: Timestamp) -> Self {
+    pub(super) fn observe(
+        before: Option<&Self>,
+        node: &Node,
+        renewed: Option<MicroTime>,
+        now: Timestamp,
+    ) -> Self {
         let heartbeat = ready(node).and_then(|condition| condition.last_heartbeat_time.clone());
         // A node that appears is as old as it says, so that a restart of ours does not lengthen a silence for ever.
         let first_seen = now;
@@ -111,7 +116,8 @@ pub(super) fn taints(node: &Node, may_evict: bool, now: Timestamp) -> Vec<Taint>
     let conditions = node.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
     let applies = |key: &str| {
         CONDITION_TAINTS.iter().any(|(kind, status, taint)| {
-            *taint == key && conditions.iter().any(|condition| condition.type_ == *kind && condition.status == *status)
+            *taint == key
+                && conditions.iter().any(|condition| condition.type_ == *kind && condition.status == *status)
         })
     };
     let unschedulable = node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));

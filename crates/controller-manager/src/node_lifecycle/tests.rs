@@ -29,7 +29,10 @@ fn node(name: &str, ready: &str) -> Node {
 }
 
 fn keys(taints: &[Taint]) -> Vec<String> {
-    taints.iter().map(|taint| format!("{}:{}", taint.key.trim_start_matches("node.kubernetes.io/"), taint.effect)).collect()
+    taints
+        .iter()
+        .map(|taint| format!("{}:{}", taint.key.trim_start_matches("node.kubernetes.io/"), taint.effect))
+        .collect()
 }
 
 #[test]

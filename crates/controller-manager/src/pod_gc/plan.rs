@@ -45,8 +45,10 @@ impl Reason {
 
 /// Notes since when nodes of pods are missing.
 pub(super) fn note_missing(snapshot: &Snapshot, missing: &mut HashMap<String, Timestamp>, now: Timestamp) {
-    let existing: HashSet<&str> = snapshot.nodes.iter().filter_map(|node| node.metadata.name.as_deref()).collect();
-    let wanted: HashSet<&str> = snapshot.pods.iter().map(|pod| pods::node(pod)).filter(|node| !node.is_empty()).collect();
+    let existing: HashSet<&str> =
+        snapshot.nodes.iter().filter_map(|node| node.metadata.name.as_deref()).collect();
+    let wanted: HashSet<&str> =
+        snapshot.pods.iter().map(|pod| pods::node(pod)).filter(|node| !node.is_empty()).collect();
     missing.retain(|node, _| wanted.contains(node.as_str()) && !existing.contains(node.as_str()));
     for node in wanted.difference(&existing) {
         missing.entry((*node).to_owned()).or_insert(now);
@@ -129,7 +131,10 @@ mod tests {
         let mut missing = HashMap::new();
         note_missing(&snapshot, &mut missing, start);
         let names = |now| -> Vec<(String, Reason)> {
-            plan(&snapshot, &missing, now).into_iter().map(|(pod, why)| (pod.metadata.name.clone().unwrap(), why)).collect()
+            plan(&snapshot, &missing, now)
+                .into_iter()
+                .map(|(pod, why)| (pod.metadata.name.clone().unwrap(), why))
+                .collect()
         };
         assert_eq!(names(start), [("c".into(), Reason::NeverBound), ("e".into(), Reason::Finished)]);
         let later = start.checked_add(QUARANTINE).unwrap();

@@ -102,8 +102,19 @@ impl Reconciler for Evictions {
 }
 
 impl Evictions {
-    async fn evict(&self, key: &Key, pod: &Pod, now: Timestamp, writes: &Writes) -> Result<(), anyhow::Error> {
-        self.recorder.event(pod, EventKind::Normal, "TaintManagerEviction", format!("Marking for deletion Pod {key}"));
+    async fn evict(
+        &self,
+        key: &Key,
+        pod: &Pod,
+        now: Timestamp,
+        writes: &Writes,
+    ) -> Result<(), anyhow::Error> {
+        self.recorder.event(
+            pod,
+            EventKind::Normal,
+            "TaintManagerEviction",
+            format!("Marking for deletion Pod {key}"),
+        );
         let condition = json!({
             "type": "DisruptionTarget",
             "status": "True",

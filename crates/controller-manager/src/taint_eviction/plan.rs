@@ -38,11 +38,15 @@ mod tests {
             toleration_seconds: seconds,
             ..Toleration::default()
         };
-        let seconds = |taints: &[Taint], tolerations: &[Toleration]| patience(taints, tolerations).map(|d| d.as_secs());
+        let seconds =
+            |taints: &[Taint], tolerations: &[Toleration]| patience(taints, tolerations).map(|d| d.as_secs());
         assert_eq!(seconds(&[], &[]), None);
         assert_eq!(seconds(&[taint("a")], &[]), Some(0));
         assert_eq!(seconds(&[taint("a")], &[toleration("a", None)]), None);
-        assert_eq!(seconds(&[taint("a"), taint("b")], &[toleration("a", Some(9)), toleration("b", Some(5))]), Some(5));
+        assert_eq!(
+            seconds(&[taint("a"), taint("b")], &[toleration("a", Some(9)), toleration("b", Some(5))]),
+            Some(5)
+        );
         assert_eq!(seconds(&[taint("a"), taint("b")], &[toleration("a", Some(9))]), Some(0));
         assert_eq!(seconds(&[taint("a")], &[toleration("a", Some(-1))]), Some(0));
     }
