@@ -33,3 +33,4 @@ mod streams;
 mod subresources;
 mod table;
 mod tokens;
+mod trust;

@@ -111,6 +111,7 @@ pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
 pub fn background(server: &Arc<Server>) {
     crate::feeds::start(server);
     tokio::spawn(crate::kubernetes_service::run(Arc::clone(server)));
+    tokio::spawn(crate::trust::run(Arc::clone(server)));
 }
 
 /// Makes the objects that a cluster begins with, and keeps them in being.

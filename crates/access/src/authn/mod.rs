@@ -24,7 +24,7 @@ mod tests;
 pub use impersonation::{impersonate, strip as strip_impersonation};
 pub use request_header::RequestHeaders;
 pub use token_review::token_review;
-pub use x509::{AnyClientCertificate, Peer};
+pub use x509::Peer;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -145,6 +145,17 @@ impl Authenticator {
             api_audiences: config.api_audiences,
             lookup,
         })
+    }
+
+    /// Reads the files of trusted signers again, so that a cluster's CA can be exchanged without a restart. Returns
+    /// whether one has changed.
+    ///
+    /// # Errors
+    /// A file cannot be read or used; what was trusted before stays so.
+    pub fn reload(&self) -> Result<bool, ConfigError> {
+        let users = self.certificates.as_ref().map_or(Ok(false), x509::CertificateAuthority::reload)?;
+        let proxies = self.front_proxy.as_ref().map_or(Ok(false), request_header::FrontProxy::reload)?;
+        Ok(users || proxies)
     }
 
     /// The audiences that identify this server.

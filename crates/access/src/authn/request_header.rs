@@ -38,6 +38,11 @@ impl FrontProxy {
         Ok(Self { authority, config })
     }
 
+    /// Reads the file of the proxy's signers again; whether it has changed.
+    pub(super) fn reload(&self) -> Result<bool, ConfigError> {
+        self.authority.reload()
+    }
+
     /// The user that the proxy names, when the peer is a proxy.
     pub(super) fn authenticate(&self, peer: &Peer, headers: &HeaderMap, now: Timestamp) -> Attempt {
         // Without the header no proxy speaks; the certificate is then the user's own.

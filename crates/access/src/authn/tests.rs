@@ -357,3 +357,24 @@ async fn impersonation() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_new_authority_takes_effect_on_open_connections() {
+    let (old, new) = (authority(), authority());
+    let path = std::env::temp_dir().join(format!("coxswain-access-{}.crt", uuid::Uuid::new_v4()));
+    std::fs::write(&path, old.pem()).unwrap();
+    let config = Config { client_ca_file: Some(path.clone()), ..Config::default() };
+    let authenticator = Authenticator::load(config, Arc::new(Objects::default())).unwrap();
+    let (by_old, by_new) = (client(&old, "alice", &[]), client(&new, "bob", &[]));
+    let known =
+        async |peer: &Peer| authenticator.authenticate(Some(peer), &headers(&[]), now()).await.is_ok();
+    assert_eq!((known(&by_old).await, known(&by_new).await), (true, false));
+    assert!(!authenticator.reload().unwrap());
+    std::fs::write(&path, "no certificate").unwrap();
+    assert!(authenticator.reload().is_err());
+    assert!(known(&by_old).await, "a broken file changes nothing");
+    std::fs::write(&path, new.pem()).unwrap();
+    assert!(authenticator.reload().unwrap());
+    assert_eq!((known(&by_old).await, known(&by_new).await), (false, true));
+    std::fs::remove_file(&path).unwrap();
+}

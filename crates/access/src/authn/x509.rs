@@ -1,18 +1,15 @@
 //! Client certificates: the common name is the user, organizations are groups.
 
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
+use parking_lot::{Mutex, RwLock};
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use rustls::server::danger::ClientCertVerifier;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -22,16 +19,23 @@ use crate::{UserInfo, names};
 /// Object identifier of a subject's uid attribute (KEP-4935): 1.3.6.1.4.1.57683.2.
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 
-/// The client end of one TLS connection. Its chain is verified at the first request and the verdict kept:
-/// only expiry can change while the connection lives.
+/// The client end of one TLS connection. Its chain is verified at the first request and the verdict kept: while
+/// the connection lives only the clock and the trusted signers can change.
 #[derive(Debug)]
 pub struct Peer {
     chain: Vec<CertificateDer<'static>>,
-    user: OnceLock<Result<Leaf, String>>,
-    proxy: OnceLock<Result<Leaf, String>>,
+    user: Mutex<Option<Verdict>>,
+    proxy: Mutex<Option<Verdict>>,
 }
 
+/// What a generation of signers says of a chain.
 #[derive(Clone, Debug)]
+struct Verdict {
+    generation: u64,
+    leaf: Result<Arc<Leaf>, String>,
+}
+
+#[derive(Debug)]
 struct Leaf {
     user: UserInfo,
     not_before: i64,
@@ -42,33 +46,41 @@ impl Peer {
     /// The certificates that the client presented, its own first; `None` when it presented none.
     pub fn new(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let chain: Vec<_> = chain.iter().map(|c| c.clone().into_owned()).collect();
-        (!chain.is_empty()).then(|| Self { chain, user: OnceLock::new(), proxy: OnceLock::new() })
+        (!chain.is_empty()).then(|| Self { chain, user: Mutex::default(), proxy: Mutex::default() })
     }
 }
 
-/// A set of trusted signers of client certificates.
+/// The trusted signers of client certificates in a file, which may be exchanged while the server runs.
 pub(super) struct CertificateAuthority {
+    flag: &'static str,
+    path: PathBuf,
+    current: RwLock<Signers>,
+}
+
+struct Signers {
+    generation: u64,
+    pem: Vec<u8>,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
 impl CertificateAuthority {
     pub(super) fn load(flag: &'static str, path: &Path) -> Result<Self, ConfigError> {
         let pem = read(flag, path)?;
-        Self::from_pem(&pem).map_err(|why| ConfigError::content(flag, path, why))
+        let verifier = verifier(&pem).map_err(|why| ConfigError::content(flag, path, why))?;
+        let current = RwLock::new(Signers { generation: 0, pem, verifier });
+        Ok(Self { flag, path: path.to_owned(), current })
     }
 
-    pub(super) fn from_pem(pem: &[u8]) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
-            roots.add(certificate).map_err(|e| format!("a certificate cannot be used: {e}"))?;
+    /// Reads the file again; whether it has changed. On failure the signers stay as they are.
+    pub(super) fn reload(&self) -> Result<bool, ConfigError> {
+        let pem = read(self.flag, &self.path)?;
+        if pem == self.current.read().pem {
+            return Ok(false);
         }
-        if roots.is_empty() {
-            return Err("there is no PEM certificate in it".to_owned());
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        Ok(Self { verifier: verifier.map_err(|e| e.to_string())? })
+        let verifier = verifier(&pem).map_err(|why| ConfigError::content(self.flag, &self.path, why))?;
+        let mut current = self.current.write();
+        *current = Signers { generation: current.generation + 1, pem, verifier };
+        Ok(true)
     }
 
     /// The user that the peer's certificate names.
@@ -85,29 +97,57 @@ impl CertificateAuthority {
         Ok(self.verified(peer, &peer.proxy, now)?.user.name.clone())
     }
 
-    fn verified<'p>(
+    fn verified(
         &self,
         peer: &Peer,
-        slot: &'p OnceLock<Result<Leaf, String>>,
+        slot: &Mutex<Option<Verdict>>,
         now: Timestamp,
-    ) -> Result<&'p Leaf, String> {
-        let leaf = slot.get_or_init(|| self.verify(&peer.chain, now)).as_ref().map_err(Clone::clone)?;
+    ) -> Result<Arc<Leaf>, String> {
+        let (generation, verifier) = {
+            let current = self.current.read();
+            (current.generation, current.verifier.clone())
+        };
+        let known = slot.lock().clone().filter(|verdict| verdict.generation == generation);
+        let verdict = known.unwrap_or_else(|| {
+            let verdict = Verdict { generation, leaf: verify(&*verifier, &peer.chain, now).map(Arc::new) };
+            *slot.lock() = Some(verdict.clone());
+            verdict
+        });
+        let leaf = verdict.leaf?;
         let second = now.as_second();
         if second > leaf.not_after || second < leaf.not_before {
             return Err("x509: certificate has expired or is not yet valid".to_owned());
         }
         Ok(leaf)
     }
+}
 
-    fn verify(&self, chain: &[CertificateDer<'static>], now: Timestamp) -> Result<Leaf, String> {
-        let (own, intermediates) = chain.split_first().ok_or("x509: no certificate")?;
-        let since_epoch = std::time::Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default());
-        let leaf = parse(own)?;
-        self.verifier
-            .verify_client_cert(own, intermediates, UnixTime::since_unix_epoch(since_epoch))
-            .map_err(|e| format!("x509: certificate of {:?} is not trusted: {e}", leaf.user.name))?;
-        Ok(leaf)
+fn verifier(pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|e| format!("not PEM: {e}"))?;
+        roots.add(certificate).map_err(|e| format!("a certificate cannot be used: {e}"))?;
     }
+    if roots.is_empty() {
+        return Err("there is no PEM certificate in it".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    built.map_err(|e| e.to_string())
+}
+
+fn verify(
+    verifier: &dyn ClientCertVerifier,
+    chain: &[CertificateDer<'static>],
+    now: Timestamp,
+) -> Result<Leaf, String> {
+    let (own, intermediates) = chain.split_first().ok_or("x509: no certificate")?;
+    let since_epoch = std::time::Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default());
+    let leaf = parse(own)?;
+    verifier
+        .verify_client_cert(own, intermediates, UnixTime::since_unix_epoch(since_epoch))
+        .map_err(|e| format!("x509: certificate of {:?} is not trusted: {e}", leaf.user.name))?;
+    Ok(leaf)
 }
 
 fn parse(der: &[u8]) -> Result<Leaf, String> {
@@ -125,59 +165,4 @@ fn parse(der: &[u8]) -> Result<Leaf, String> {
     user.extra.insert(names::EXTRA_CREDENTIAL_ID.to_owned(), vec![format!("X509SHA256={fingerprint}")]);
     let validity = certificate.validity();
     Ok(Leaf { user, not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
-}
-
-/// For the TLS server: asks for a client certificate, wants proof of its key, and leaves trust to
-/// [`super::Authenticator`], so that an unknown certificate is answered 401 and not by a broken handshake.
-#[derive(Debug)]
-pub struct AnyClientCertificate {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl AnyClientCertificate {
-    /// A verifier that uses the provider's signature algorithms.
-    pub fn new(provider: &CryptoProvider) -> Self {
-        Self { algorithms: provider.signature_verification_algorithms }
-    }
-}
-
-impl ClientCertVerifier for AnyClientCertificate {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _own: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
 }
