@@ -43,13 +43,30 @@ pub async fn run(options: Options, context: Context) -> anyhow::Result<()> {
     let services = informers.all::<Service>().subscribe();
     let slices = informers.all::<EndpointSlice>().subscribe();
 
-    let bound = listen(Arc::clone(&handler), address, context.shutdown.clone())
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
-        .cure("choose another --listen, or run with the right to bind ports below 1024")?;
+    let bound = listen_on(&handler, address, options.listen.starts_with(':'), &context.shutdown).await?;
     tracing::info!(address = %bound, "answering DNS questions");
     follow(&handler, &informers, services, slices, &context.shutdown).await;
     Ok(())
+}
+
+/// Listens on `address`; on all addresses of both families where that is asked for and the kernel has IPv6.
+async fn listen_on(
+    handler: &Arc<Handler>,
+    address: SocketAddr,
+    everywhere: bool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<SocketAddr> {
+    if everywhere && std::path::Path::new("/proc/net/if_inet6").exists() {
+        let both = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), address.port());
+        match listen(Arc::clone(handler), both, shutdown.clone()).await {
+            Ok(bound) => return Ok(bound),
+            Err(error) => tracing::debug!(%error, "cannot listen on IPv6; taking IPv4 alone"),
+        }
+    }
+    listen(Arc::clone(handler), address, shutdown.clone())
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+        .cure("choose another --listen, or run with the right to bind ports below 1024")
 }
 
 /// Takes changes in until shutdown.

@@ -20,8 +20,8 @@ pub struct Options {
     /// Domain of the cluster
     #[arg(long, default_value = "cluster.local")]
     pub cluster_domain: String,
-    /// Where questions are answered, UDP and TCP
-    #[arg(long, default_value = "0.0.0.0:53")]
+    /// Where questions are answered, UDP and TCP; without an address on all of them
+    #[arg(long, default_value = ":53")]
     pub listen: String,
     /// Seconds that answers may be kept
     #[arg(long, default_value_t = 5)]

@@ -212,7 +212,7 @@ fn rotate(answers: &mut [Record], id: u16) {
 
 fn count(zone: &Zone, query: &Message, kind: RecordType, from: SocketAddr, transport: Transport) {
     let proto = if transport == Transport::Udp { "udp" } else { "tcp" };
-    let family = if from.is_ipv4() { "1" } else { "2" };
+    let family = if from.ip().to_canonical().is_ipv4() { "1" } else { "2" };
     // Other types come under one label, so that clients cannot make labels up.
     let kind = match kind {
         RecordType::A
