@@ -5,9 +5,11 @@
 //!
 //! Plugins know neither HTTP nor storage: they read other objects through a [`Reader`].
 
+mod metrics;
 pub mod plugins;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use access::UserInfo;
 use api_types::resource::ResourceInfo;
@@ -15,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
+use self::metrics::{Step, Timers};
 use crate::error::Error;
 
 /// What is being done to the object.
@@ -123,13 +126,17 @@ pub trait Reader: Send + Sync {
 /// The enabled plugins, in the order in which they run.
 #[derive(Clone, Default)]
 pub struct Chain {
-    plugins: Vec<Arc<dyn Plugin>>,
+    plugins: Vec<(Arc<dyn Plugin>, Timers)>,
 }
 
 impl Chain {
     /// A chain that runs `plugins` in the order given.
     pub fn new(plugins: Vec<Arc<dyn Plugin>>) -> Self {
-        Chain { plugins }
+        let timed = plugins.into_iter().map(|plugin| {
+            let timers = Timers::new(plugin.name());
+            (plugin, timers)
+        });
+        Chain { plugins: timed.collect() }
     }
 
     /// Lets every interested plug-in change the object.
@@ -137,12 +144,19 @@ impl Chain {
     /// # Errors
     /// The first refusal.
     pub async fn mutate(&self, request: &mut Request<'_>, reader: &dyn Reader) -> Result<(), Error> {
-        for plugin in &self.plugins {
-            if plugin.handles(request.operation) {
-                plugin.mutate(request, reader).await?;
+        let operation = request.operation;
+        let began = Instant::now();
+        let mut result = Ok(());
+        for (plugin, timers) in self.plugins.iter().filter(|(plugin, _)| plugin.handles(operation)) {
+            let turn = Instant::now();
+            result = plugin.mutate(request, reader).await;
+            timers.observe(operation, Step::Admit, result.is_err(), turn.elapsed());
+            if result.is_err() {
+                break;
             }
         }
-        Ok(())
+        metrics::observe_step(operation, Step::Admit, result.is_err(), began.elapsed());
+        result
     }
 
     /// Asks every interested plug-in whether the request may pass.
@@ -150,11 +164,18 @@ impl Chain {
     /// # Errors
     /// The first refusal.
     pub async fn validate(&self, request: &Request<'_>, reader: &dyn Reader) -> Result<(), Error> {
-        for plugin in &self.plugins {
-            if plugin.handles(request.operation) {
-                plugin.validate(request, reader).await?;
+        let operation = request.operation;
+        let began = Instant::now();
+        let mut result = Ok(());
+        for (plugin, timers) in self.plugins.iter().filter(|(plugin, _)| plugin.handles(operation)) {
+            let turn = Instant::now();
+            result = plugin.validate(request, reader).await;
+            timers.observe(operation, Step::Validate, result.is_err(), turn.elapsed());
+            if result.is_err() {
+                break;
             }
         }
-        Ok(())
+        metrics::observe_step(operation, Step::Validate, result.is_err(), began.elapsed());
+        result
     }
 }
