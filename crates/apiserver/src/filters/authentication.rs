@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use access::UserInfo;
 use access::authn;
@@ -9,6 +10,7 @@ use component::serve::Peer as Connection;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::access_metrics;
 use crate::error::Error;
 use crate::server::Server;
 
@@ -51,7 +53,10 @@ pub(super) async fn authenticate(
     parts: &mut http::request::Parts,
 ) -> Result<UserInfo, Error> {
     let peer = parts.extensions.get::<Connection>().and_then(|connection| server.peers.of(connection));
-    match server.authenticator.authenticate(peer.as_deref(), &parts.headers, Timestamp::now()).await {
+    let began = Instant::now();
+    let found = server.authenticator.authenticate(peer.as_deref(), &parts.headers, Timestamp::now()).await;
+    access_metrics::authenticated(found.as_ref().ok().map(|identity| &identity.user), began.elapsed());
+    match found {
         Ok(identity) => {
             authn::strip_credentials(&mut parts.headers);
             Ok(identity.user)

@@ -6,6 +6,7 @@
 //!
 //! Each stage is a function in its own file; this file is the only one that knows their order.
 
+mod access_metrics;
 mod authentication;
 mod inflight;
 mod metrics;
@@ -94,7 +95,9 @@ async fn pass(
 
 async fn authorize(server: &Server, user: &UserInfo, info: &RequestInfo, query: &Query) -> Result<(), Error> {
     let attributes = attributes(user, info, query);
+    let began = Instant::now();
     let verdict = server.authorizer.authorize(&attributes).await;
+    access_metrics::authorized(&verdict, began.elapsed());
     match verdict.allowed() {
         true => Ok(()),
         false => Err(authz::forbidden(&attributes, &verdict.reason)),
