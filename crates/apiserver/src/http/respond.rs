@@ -106,7 +106,13 @@ impl Renderer<'_> {
     pub fn render(&self, outcome: Outcome) -> Result<Response<Body>> {
         match outcome {
             Outcome::Object(code, item) => self.object(code, item),
-            Outcome::Foreign(code, value) => Ok(encoded(code, self.accepted.format, &value)),
+            Outcome::Foreign(code, value) => {
+                let table = match self.accepted.shape {
+                    Some((Shape::Table, version)) => table::foreign(version, &value, self.include_object),
+                    _ => None,
+                };
+                Ok(encoded(code, self.accepted.format, &table.unwrap_or(value)))
+            }
             Outcome::Status(code, value) => Ok(encoded(code, self.accepted.format, &value)),
             Outcome::List(page) => self.list(&page),
             Outcome::MadeList(items) => self.made_list(items),
@@ -248,7 +254,7 @@ impl Renderer<'_> {
     }
 
     fn shaped_list(&self, page: &Page, shape: Shape, version: &'static str) -> Result<Response<Body>> {
-        let list = match shape {
+        match shape {
             Shape::Metadata => {
                 return Err(not_this_shape(format!(
                     "you requested PartialObjectMetadata, but the requested object is a list (*{})",
@@ -256,18 +262,28 @@ impl Renderer<'_> {
                 )));
             }
             Shape::MetadataList => return self.metadata_list(page, version),
-            Shape::Table => {
-                let values: Vec<Value> =
-                    page.items.iter().map(|o| self.endpoint.value(o)).collect::<Result<_>>()?;
-                self.table(version, list_meta(page), values, true)?
-            }
-        };
-        if self.accepted.format == Format::Json {
-            let bytes = serde_json::to_vec(&list).map_err(Error::internal)?;
-            return Ok(self
-                .sized(response(StatusCode::OK, Format::Json.content_type(), body::empty()), bytes.into()));
+            Shape::Table => {}
         }
-        Ok(encoded(StatusCode::OK, self.accepted.format, &list))
+        let rows = table::list(
+            Arc::clone(self.endpoint),
+            version,
+            &list_meta(page),
+            page.items.clone(),
+            self.include_object,
+        );
+        let mut response = response(StatusCode::OK, Format::Json.content_type(), body::empty());
+        if self.accepted.format != Format::Json {
+            let json: Vec<Bytes> = rows.collect();
+            let value: Value = serde_json::from_slice(&json.concat()).map_err(Error::internal)?;
+            return Ok(encoded(StatusCode::OK, self.accepted.format, &value));
+        }
+        if self.gzip && page.items.iter().map(|o| o.json().len()).sum::<usize>() >= GZIP_FROM {
+            mark_gzip(response.headers_mut());
+            *response.body_mut() = body::full(gzip(&rows.collect::<Vec<_>>())?);
+        } else {
+            *response.body_mut() = body::stream(futures::stream::iter(rows));
+        }
+        Ok(response)
     }
 
     fn metadata_list(&self, page: &Page, version: &str) -> Result<Response<Body>> {
@@ -315,7 +331,7 @@ impl Renderer<'_> {
 
     /// The Table form of objects in the served version.
     pub fn table(&self, version: &str, metadata: Value, objects: Vec<Value>, columns: bool) -> Result<Value> {
-        table::render(&self.endpoint.info, version, metadata, objects, self.include_object, columns)
+        table::render(self.endpoint, version, metadata, objects, self.include_object, columns)
     }
 
     fn spliced(&self, json: &Bytes) -> Bytes {

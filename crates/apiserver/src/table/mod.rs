@@ -1,11 +1,49 @@
-//! The Table form: columns and cells for printing.
+//! The Table form: columns and cells for printing (`kubectl get`).
+//!
+//! ```text
+//!  ResourceInfo.columns ─► definitions ─┐
+//!  stored object ─► cells (one function per resource, in files by family) ─► rows ─► Table
+//! ```
+//!
+//! Cells are made from the stored version, whatever version is asked for, so each resource is printed by one function. A
+//! printer is a pure function of the object and the present moment. Lists are printed while they are sent, object by
+//! object: at no time is more than one of them parsed.
 
+mod admission;
+mod cluster;
+mod columns;
+mod config;
+mod custom;
+mod devices;
+mod identity;
+mod networking;
+mod pods;
+mod scaling;
+mod services;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod view;
+mod workloads;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ::storage::Object;
 use api_types::field::quote;
 use api_types::resource::ResourceInfo;
+use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::http::query::Query;
+use crate::http::respond::with_kind;
+use crate::registry::Endpoint;
+use view::View;
+
+/// Rows are joined into pieces of about this size.
+const CHUNK: usize = 32 * 1024;
 
 /// What accompanies the cells of each row (`includeObject`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,43 +78,215 @@ impl Include {
 /// A Table of objects in the served version. `columns` says whether the definitions are part of it.
 ///
 /// # Errors
-/// None so far; printers of single kinds may refuse objects.
+/// An object cannot be converted to the stored version.
 pub fn render(
-    info: &ResourceInfo,
+    endpoint: &Endpoint,
     version: &str,
     metadata: Value,
     objects: Vec<Value>,
     include: Include,
     columns: bool,
 ) -> Result<Value> {
-    let api_version = format!("meta.k8s.io/{version}");
-    let definitions: Vec<Value> = match columns {
-        true => vec![
-            json!({"name": "Name", "type": "string", "format": "name", "description": "Name of the object", "priority": 0}),
-            json!({"name": "Created At", "type": "date", "format": "", "description": "Time of creation", "priority": 0}),
-        ],
-        false => Vec::new(),
+    let printer = Printer::of(&endpoint.info, &endpoint.hub);
+    let definitions = if columns { columns::definitions(&endpoint.info) } else { Value::Null };
+    let rows = objects.into_iter().map(|object| {
+        let hub: Cow<'_, Value> = endpoint.to_hub(&object)?;
+        let mut row = printer.row(&hub);
+        row["object"] = match include {
+            Include::None => Value::Null,
+            Include::Metadata => partial(version, &object),
+            Include::Object => with_kind(&endpoint.info, object),
+        };
+        Ok(row)
+    });
+    Ok(table(version, metadata, definitions, rows.collect::<Result<_>>()?))
+}
+
+/// The Table of an object that is not of the requested resource: a Scale. Nothing else has columns.
+pub fn foreign(version: &str, object: &Value, include: Include) -> Option<Value> {
+    if object["kind"] != "Scale" {
+        return None;
+    }
+    let view = View { object, now: Timestamp::now() };
+    let embedded = match include {
+        Include::None => Value::Null,
+        Include::Metadata => partial(version, object),
+        Include::Object => object.clone(),
     };
-    let rows: Vec<Value> = objects
-        .into_iter()
-        .map(|object| {
-            let cells = json!([object["metadata"]["name"], object["metadata"]["creationTimestamp"]]);
-            match include {
-                Include::None => json!({ "cells": cells }),
-                Include::Metadata => json!({"cells": cells, "object": {
-                    "kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": object["metadata"],
-                }}),
-                Include::Object => {
-                    json!({ "cells": cells, "object": crate::http::respond::with_kind(info, object) })
-                }
+    let row = json!({ "cells": scaling::scale(&view), "object": embedded });
+    let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
+    Some(table(version, metadata, columns::scale(), vec![row]))
+}
+
+/// The Table of a list, as pieces of JSON that are made when they are asked for.
+pub fn list(
+    endpoint: Arc<Endpoint>,
+    version: &str,
+    metadata: &Value,
+    objects: Vec<Arc<Object>>,
+    include: Include,
+) -> ListRows {
+    let definitions = columns::definitions(&endpoint.info);
+    let head = format!(
+        r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{version}","metadata":{metadata},"columnDefinitions":{definitions},"rows":["#
+    );
+    let partial_head = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{version}","#);
+    ListRows {
+        printer: Printer::of(&endpoint.info, &endpoint.hub),
+        partial_head: partial_head.into(),
+        endpoint,
+        include,
+        head: Some(head),
+        objects: objects.into_iter(),
+        first: true,
+        done: false,
+    }
+}
+
+/// See [`list`]. Ends early, with the JSON incomplete, when an object cannot be converted.
+pub struct ListRows {
+    printer: Printer,
+    partial_head: Bytes,
+    endpoint: Arc<Endpoint>,
+    include: Include,
+    head: Option<String>,
+    objects: std::vec::IntoIter<Arc<Object>>,
+    first: bool,
+    done: bool,
+}
+
+impl ListRows {
+    fn write_row(&self, out: &mut Vec<u8>, object: &Object) -> Result<()> {
+        let row = self.printer.row(&object.value());
+        serde_json::to_writer(&mut *out, &row).map_err(Error::internal)?;
+        // The row is an object with members; the embedded object goes in before its closing brace.
+        out.pop();
+        out.extend_from_slice(b",\"object\":");
+        let (head, json) = match self.include {
+            Include::None => {
+                out.extend_from_slice(b"null}");
+                return Ok(());
             }
-        })
-        .collect();
-    Ok(json!({
+            Include::Metadata => (&self.partial_head, self.endpoint.metadata(object)?),
+            Include::Object => (&self.endpoint.head, self.endpoint.json(object)?),
+        };
+        out.extend_from_slice(head);
+        out.extend_from_slice(&json[1..]);
+        out.push(b'}');
+        Ok(())
+    }
+}
+
+impl Iterator for ListRows {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.done {
+            return None;
+        }
+        let mut out = Vec::with_capacity(CHUNK + CHUNK / 4);
+        out.extend_from_slice(self.head.take().unwrap_or_default().as_bytes());
+        while out.len() < CHUNK {
+            let Some(object) = self.objects.next() else {
+                out.extend_from_slice(b"]}\n");
+                self.done = true;
+                break;
+            };
+            if !std::mem::take(&mut self.first) {
+                out.push(b',');
+            }
+            if let Err(error) = self.write_row(&mut out, &object) {
+                tracing::error!(%error, resource = %self.endpoint.info.plural, "printing a list as a Table");
+                self.done = true;
+                break;
+            }
+        }
+        Some(out.into())
+    }
+}
+
+/// Makes the cells of one resource's objects.
+struct Printer {
+    cells: Cells,
+    conditions: fn(&View<'_>) -> Option<Value>,
+    now: Timestamp,
+}
+
+enum Cells {
+    Builtin(fn(&View<'_>) -> Vec<Value>),
+    Custom(custom::Columns),
+}
+
+impl Printer {
+    fn of(info: &ResourceInfo, hub: &ResourceInfo) -> Self {
+        let cells = match info.schema.type_name.is_empty() {
+            true => Cells::Custom(custom::Columns::of(info)),
+            false => Cells::Builtin(builtin(&hub.group, &hub.plural).unwrap_or(created_at)),
+        };
+        let conditions =
+            if hub.group.is_empty() && hub.plural == "pods" { pods::conditions } else { |_: &View<'_>| None };
+        Printer { cells, conditions, now: Timestamp::now() }
+    }
+
+    fn row(&self, object: &Value) -> Value {
+        let view = View { object, now: self.now };
+        let cells = match &self.cells {
+            Cells::Builtin(cells) => cells(&view),
+            Cells::Custom(columns) => columns.cells(&view),
+        };
+        match (self.conditions)(&view) {
+            None => json!({ "cells": cells }),
+            Some(conditions) => json!({ "cells": cells, "conditions": conditions }),
+        }
+    }
+}
+
+/// The function that prints a built-in resource.
+fn builtin(group: &str, plural: &str) -> Option<fn(&View<'_>) -> Vec<Value>> {
+    let families = [
+        pods::PRINTERS,
+        workloads::PRINTERS,
+        scaling::PRINTERS,
+        services::PRINTERS,
+        networking::PRINTERS,
+        cluster::PRINTERS,
+        config::PRINTERS,
+        storage::PRINTERS,
+        identity::PRINTERS,
+        admission::PRINTERS,
+        devices::PRINTERS,
+    ];
+    let mut rows = families.into_iter().flatten();
+    rows.find(|(g, p, _)| *g == group && *p == plural).map(|(_, _, cells)| *cells)
+}
+
+/// A row of a family's table: group, plural, cells.
+type PrinterRow = (&'static str, &'static str, fn(&View<'_>) -> Vec<Value>);
+
+/// The cells of a resource without columns of its own: name and time of creation.
+fn created_at(view: &View<'_>) -> Vec<Value> {
+    let created = match view.text("metadata.creationTimestamp") {
+        // Go's zero time.
+        "" => "0001-01-01T00:00:00Z",
+        created => created,
+    };
+    view::cells![view.name(), created]
+}
+
+fn partial(version: &str, object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": object["metadata"],
+    })
+}
+
+fn table(version: &str, metadata: Value, definitions: Value, rows: Vec<Value>) -> Value {
+    json!({
         "kind": "Table",
-        "apiVersion": api_version,
+        "apiVersion": format!("meta.k8s.io/{version}"),
         "metadata": metadata,
         "columnDefinitions": definitions,
         "rows": rows,
-    }))
+    })
 }
