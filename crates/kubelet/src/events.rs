@@ -17,9 +17,9 @@ pub enum Severity {
 /// Takes events; never blocks. Names of `reason` are upstream's, because dashboards match them.
 pub trait Events: Send + Sync {
     /// An event about a pod, or about one of its containers (`field` such as `spec.containers{web}`).
-    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &'static str, message: String);
+    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &str, message: String);
     /// An event about the node.
-    fn node(&self, severity: Severity, reason: &'static str, message: String);
+    fn node(&self, severity: Severity, reason: &str, message: String);
 }
 
 /// Events of a kubelet without an API server go to the log only.
@@ -27,11 +27,11 @@ pub trait Events: Send + Sync {
 pub struct LogOnly;
 
 impl Events for LogOnly {
-    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &'static str, message: String) {
+    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &str, message: String) {
         log(&pod.display(), field, severity, reason, &message);
     }
 
-    fn node(&self, severity: Severity, reason: &'static str, message: String) {
+    fn node(&self, severity: Severity, reason: &str, message: String) {
         log("node", None, severity, reason, &message);
     }
 }
@@ -66,7 +66,7 @@ impl Recorded {
 }
 
 impl Events for Recorded {
-    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &'static str, message: String) {
+    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &str, message: String) {
         log(&pod.display(), field, severity, reason, &message);
         let regarding = ObjectReference {
             kind: Some("Pod".into()),
@@ -80,7 +80,7 @@ impl Events for Recorded {
         self.recorder.about(regarding, severity.kind(), reason, "", message);
     }
 
-    fn node(&self, severity: Severity, reason: &'static str, message: String) {
+    fn node(&self, severity: Severity, reason: &str, message: String) {
         log("node", None, severity, reason, &message);
         self.recorder.about(self.node.clone(), severity.kind(), reason, "", message);
     }

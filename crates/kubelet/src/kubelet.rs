@@ -18,7 +18,7 @@ use crate::pod::dns;
 use crate::pod_worker::{Input, Manager, Source, StatusSink, Tools, registry::Registry};
 use crate::sources::files::Files;
 use crate::steps::{Parts, Settings, Steps};
-use crate::{api, cgroups, logs, node};
+use crate::{api, cgroups, logs, node, server};
 
 /// Inputs to the pod manager that may wait.
 const INPUTS: usize = 256;
@@ -84,6 +84,17 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
         }
     });
     tasks.spawn(node::runtime_state::watch(runtime.clone(), host.clone(), freshness, stop.clone()));
+    let state = server::State {
+        client: client.clone(),
+        registry: registry.clone(),
+        runtime: runtime.clone(),
+        host: host.clone(),
+        cgroups,
+        root: flags.root_dir.clone(),
+        configuration: configuration.clone(),
+        cert_dir: flags.cert_dir.clone(),
+    };
+    server::start(Arc::new(state), stop.clone()).await?;
     let online = Online {
         objects,
         events,

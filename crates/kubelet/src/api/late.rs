@@ -80,14 +80,14 @@ impl Objects for Late<dyn Objects> {
 }
 
 impl Events for Late<dyn Events> {
-    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &'static str, message: String) {
+    fn pod(&self, pod: &Pod, field: Option<&str>, severity: Severity, reason: &str, message: String) {
         match self.get() {
             Some(events) => events.pod(pod, field, severity, reason, message),
             None => LogOnly.pod(pod, field, severity, reason, message),
         }
     }
 
-    fn node(&self, severity: Severity, reason: &'static str, message: String) {
+    fn node(&self, severity: Severity, reason: &str, message: String) {
         match self.get() {
             Some(events) => events.node(severity, reason, message),
             None => LogOnly.node(severity, reason, message),

@@ -26,7 +26,15 @@ pub fn mounts(mountinfo: &str) -> Vec<Mount> {
     let mut found: Vec<Mount> = Vec::new();
     for line in mountinfo.lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
-        let (Some(point), Some("cgroup")) = (left.split(' ').nth(4), right.split(' ').next()) else { continue };
+        let Some(point) = left.split(' ').nth(4) else { continue };
+        let kind = right.split(' ').next();
+        if kind == Some("cgroup2") {
+            // Beside v1 hierarchies it has no controllers, but the runtime makes directories there too.
+            found.push(Mount { point: PathBuf::from(point), controllers: Vec::new() });
+        }
+        if kind != Some("cgroup") {
+            continue;
+        }
         let options = right.rsplit(' ').next().unwrap_or_default();
         let controllers: Vec<String> = options
             .split(',')

@@ -14,6 +14,7 @@ use super::worker::Worker;
 use super::{Desired, End, Input, Source, Tools};
 use crate::cri::relist::Changed;
 use crate::pod::{PodExt, SharedPod};
+use crate::status;
 
 /// How often leftovers on the disk are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(120);
@@ -30,6 +31,8 @@ pub struct Manager {
     /// Pods that the runtime has and nobody wants, so far.
     orphans: HashMap<String, Changed>,
     ended: JoinSet<String>,
+    /// Pods of which nothing is left here, while the API still shows them.
+    finished: HashSet<String>,
 }
 
 struct Handle {
@@ -51,6 +54,7 @@ impl Manager {
             queued: HashMap::new(),
             orphans: HashMap::new(),
             ended: JoinSet::new(),
+            finished: HashSet::new(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Manager {
             Input::Set(source, pod) => self.set(source, pod),
             Input::Removed(uid) => {
                 self.queued.retain(|_, pod| pod.uid() != uid);
+                self.finished.remove(&uid);
                 self.end(&uid);
             }
             Input::Ready(source) => {
@@ -106,12 +111,18 @@ impl Manager {
         self.orphans.remove(pod.uid());
         if let Some(handle) = self.workers.get(pod.uid()) {
             self.tools.registry.set_pod(&pod);
-            handle.desired.send_modify(|desired| {
+            handle.desired.send_if_modified(|desired| {
+                let news = asks_for_something(&desired.pod, &pod);
                 desired.pod = pod.clone();
-                if deleted && desired.end.is_none() {
+                let ends = deleted && desired.end.is_none();
+                if ends {
                     desired.end = Some(End::Deleted);
                 }
+                news || ends
             });
+            return;
+        }
+        if self.finished.contains(pod.uid()) {
             return;
         }
         let name = pod.display();
@@ -152,6 +163,9 @@ impl Manager {
     fn worker_ended(&mut self, uid: &str) {
         self.tools.registry.remove(uid);
         let Some(handle) = self.workers.remove(uid) else { return };
+        if handle.desired.borrow().end == Some(End::Deleted) {
+            self.finished.insert(uid.to_owned());
+        }
         if let Some(next) = self.queued.remove(&handle.full_name) {
             self.start(next, None);
         }
@@ -195,6 +209,13 @@ impl Manager {
             self.start(skeleton(Changed { uid, name, ..Changed::default() }), Some(End::Removed));
         }
     }
+}
+
+/// Whether a new version of a pod is more than the echo of a status that its worker wrote itself.
+fn asks_for_something(old: &Pod, new: &Pod) -> bool {
+    let metadata = |pod: &Pod| ObjectMeta { resource_version: None, managed_fields: None, ..pod.metadata.clone() };
+    let foreign = |pod: &Pod| status::foreign_conditions(pod).cloned().collect::<Vec<_>>();
+    old.spec != new.spec || metadata(old) != metadata(new) || foreign(old) != foreign(new)
 }
 
 /// As much of a pod as its labels tell.

@@ -193,9 +193,7 @@ impl Worker {
         match decision {
             Ok(()) => self.admitted = true,
             Err(refusal) => {
-                let reason = refusal.reason.clone();
-                let note = format!("{reason}: {}", refusal.message);
-                self.tools.events.pod(pod, None, Severity::Warning, "FailedAdmission", note);
+                self.tools.events.pod(pod, None, Severity::Warning, &refusal.reason, refusal.message.clone());
                 self.verdict = Some((refusal.reason, format!("Pod was rejected: {}", refusal.message)));
                 self.publish(pod, view, false);
             }

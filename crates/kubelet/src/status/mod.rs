@@ -9,7 +9,7 @@ pub mod writer;
 
 use std::collections::HashMap;
 
-use api_types::k8s::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
+use api_types::k8s::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodStatus};
 use api_types::k8s::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cri::view::PodView;
@@ -74,11 +74,19 @@ pub fn generate(pod: &Pod, view: &PodView, context: &Context<'_>) -> PodStatus {
 
 /// Takes the conditions that others own from the pod as the API has it.
 pub fn adopt_foreign_conditions(status: &mut PodStatus, pod: &Pod) {
-    let Some(api) = pod.status.as_ref().and_then(|status| status.conditions.as_ref()) else { return };
+    if pod.status.is_none() {
+        return;
+    }
     let mut kept: Vec<_> = status.conditions.take().unwrap_or_default();
     kept.retain(|condition| conditions::OWNED.contains(&condition.type_.as_str()));
-    kept.extend(api.iter().filter(|condition| !conditions::OWNED.contains(&condition.type_.as_str())).cloned());
+    kept.extend(foreign_conditions(pod).cloned());
     status.conditions = Some(kept);
+}
+
+/// Conditions of a pod that are not the kubelet's.
+pub fn foreign_conditions(pod: &Pod) -> impl Iterator<Item = &PodCondition> {
+    let all = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    all.filter(|condition| !conditions::OWNED.contains(&condition.type_.as_str()))
 }
 
 fn addresses(pod: &Pod, view: &PodView, context: &Context<'_>, status: &mut PodStatus) {

@@ -112,8 +112,6 @@ fn conditions_say_what_is_missing() {
     assert_eq!((ready.pod_ip.as_deref(), ready.observed_generation), (Some("10.0.0.2"), Some(3)));
 }
 
-use api_types::k8s::api::core::v1::PodCondition;
-
 #[test]
 fn init_containers_hold_back_the_others() {
     let pod = pod("initContainers: [{name: i}], containers: [{name: a}]");
