@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use access::authz::PolicyRule;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -94,15 +94,13 @@ impl Reconciler {
     /// server runs.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let work = async {
-            // In order: the roles and everything after them need namespaces to be in.
-            for group in &self.groups {
-                self.until_done(group).await;
-            }
+            let Some((namespaces, others)) = self.groups.split_first() else { return };
+            // Roles and configuration maps need namespaces to be in; else no group waits for another.
+            self.until_done(namespaces).await;
+            futures::future::join_all(others.iter().map(|group| self.until_done(group))).await;
             loop {
                 tokio::time::sleep(NAMESPACE_PERIOD).await;
-                if let Some(namespaces) = self.groups.first() {
-                    self.until_done(namespaces).await;
-                }
+                self.until_done(namespaces).await;
             }
         };
         tokio::select! {
@@ -134,10 +132,11 @@ impl Reconciler {
         }
     }
 
-    /// Puts all objects in place, or names the first that could not be.
+    /// Puts all objects in place that can be, and names the first that could not.
     async fn reconcile(&self, desired: &[Desired]) -> std::result::Result<(), Failure> {
         let puts: Vec<_> = desired.iter().map(|one| self.put_or_name(one).boxed()).collect();
-        futures::stream::iter(puts).buffered(AT_ONCE).try_collect().await
+        let done: Vec<_> = futures::stream::iter(puts).buffered(AT_ONCE).collect().await;
+        done.into_iter().collect()
     }
 
     async fn put_or_name(&self, desired: &Desired) -> std::result::Result<(), Failure> {

@@ -5,16 +5,19 @@
 
 mod always;
 mod always_pull_images;
+mod anti_affinity_topology;
 mod certificates;
 mod default_classes;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
 mod extended_resource_toleration;
 mod limit_ranger;
+mod namespace_auto_provision;
 mod namespace_exists;
 mod namespace_lifecycle;
 mod node_restriction;
 mod owner_references;
+mod pod_node_selector;
 mod pod_resources;
 mod pod_security;
 mod pod_topology_labels;
@@ -83,10 +86,10 @@ enum Make {
 /// Every name, in the order in which they run, with whether it is on by default.
 const ALL: &[(&str, bool, Make)] = &[
     ("AlwaysAdmit", false, Make::Nothing),
-    ("NamespaceAutoProvision", false, Make::Absent),
+    ("NamespaceAutoProvision", false, Make::Plugin(namespace_auto_provision::make)),
     ("NamespaceLifecycle", true, Make::Plugin(namespace_lifecycle::make)),
     ("NamespaceExists", false, Make::Plugin(namespace_exists::make)),
-    ("LimitPodHardAntiAffinityTopology", false, Make::Absent),
+    ("LimitPodHardAntiAffinityTopology", false, Make::Plugin(anti_affinity_topology::make)),
     ("LimitRanger", true, Make::Plugin(limit_ranger::make)),
     ("ServiceAccount", true, Make::Plugin(service_account::make)),
     ("NodeRestriction", false, Make::Plugin(node_restriction::make)),
@@ -94,7 +97,7 @@ const ALL: &[(&str, bool, Make)] = &[
     ("AlwaysPullImages", false, Make::Plugin(always_pull_images::make)),
     ("ImagePolicyWebhook", false, Make::Absent),
     ("PodSecurity", true, Make::Plugin(pod_security::make)),
-    ("PodNodeSelector", false, Make::Absent),
+    ("PodNodeSelector", false, Make::Plugin(pod_node_selector::make)),
     ("Priority", true, Make::Plugin(priority::make)),
     ("DefaultTolerationSeconds", true, Make::Plugin(default_toleration_seconds::make)),
     ("PodTolerationRestriction", false, Make::Absent),
