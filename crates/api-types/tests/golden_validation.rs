@@ -27,7 +27,8 @@ fn refusals_are_worded_as_upstream_words_them() {
             errors if errors.is_empty() => String::new(),
             errors => {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                ApiError::invalid(&resource.group, &resource.kind, name, errors).message.clone()
+                let group = validation::reported_group(&resource.group, &resource.kind);
+                ApiError::invalid(group, &resource.kind, name, errors).message.clone()
             }
         };
         let want =

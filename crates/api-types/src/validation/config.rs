@@ -125,10 +125,8 @@ fn secret(object: &Value) -> ErrorList {
         "kubernetes.io/basic-auth" if data("username").is_none() && data("password").is_none() => {
             need(&mut errors, &["username", "password"]);
         }
-        "kubernetes.io/ssh-auth" => {
-            if data("ssh-privatekey").unwrap_or_default().is_empty() {
-                errors.required(&path.key("ssh-privatekey"), "");
-            }
+        "kubernetes.io/ssh-auth" if data("ssh-privatekey").unwrap_or_default().is_empty() => {
+            errors.required(&path.key("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => need(&mut errors, &["tls.crt", "tls.key"]),
         _ => {}

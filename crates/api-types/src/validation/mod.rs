@@ -4,12 +4,19 @@
 //! references) belongs to the apiserver's strategies and admission. A kind without rules of its own still has those
 //! of its metadata.
 
+mod admission;
 mod autoscaling;
 mod batch;
 mod batch_success;
 mod check;
+mod cluster;
 mod config;
 mod cron;
+mod csi;
+mod custom_definition;
+mod devices;
+mod endpoints;
+mod flowcontrol;
 mod get;
 mod meta;
 mod networking;
@@ -75,6 +82,11 @@ pub fn update_status(_resource: &ResourceInfo, object: &Value, old: &Value) -> E
     meta::validate_update(object, old)
 }
 
+/// The group under which failures of a kind are reported: events of both groups are one kind, the core one.
+pub fn reported_group<'a>(group: &'a str, kind: &str) -> &'a str {
+    if (group, kind) == ("events.k8s.io", "Event") { "" } else { group }
+}
+
 /// The rules of a built-in kind; `None` when it has none beside its metadata's.
 pub fn for_kind(group: &str, kind: &str) -> Option<&'static Validator> {
     Some(match (group, kind) {
@@ -110,6 +122,42 @@ pub fn for_kind(group: &str, kind: &str) -> Option<&'static Validator> {
         ("policy", "PodDisruptionBudget") => &policy::POD_DISRUPTION_BUDGET,
         ("scheduling.k8s.io", "PriorityClass") => &policy::PRIORITY_CLASS,
         ("coordination.k8s.io", "Lease") => &policy::LEASE,
+        ("", "Endpoints") => &endpoints::ENDPOINTS,
+        ("discovery.k8s.io", "EndpointSlice") => &endpoints::ENDPOINT_SLICE,
+        ("", "Event") => &endpoints::EVENT,
+        ("events.k8s.io", "Event") => &endpoints::EVENTS_EVENT,
+        ("storage.k8s.io", "CSIDriver") => &csi::CSI_DRIVER,
+        ("storage.k8s.io", "CSINode") => &csi::CSI_NODE,
+        ("storage.k8s.io", "CSIStorageCapacity") => &csi::CSI_STORAGE_CAPACITY,
+        ("storage.k8s.io", "VolumeAttachment") => &csi::VOLUME_ATTACHMENT,
+        ("storage.k8s.io", "VolumeAttributesClass") => &csi::VOLUME_ATTRIBUTES_CLASS,
+        ("node.k8s.io", "RuntimeClass") => &cluster::RUNTIME_CLASS,
+        ("networking.k8s.io", "IPAddress") => &cluster::IP_ADDRESS,
+        ("networking.k8s.io", "ServiceCIDR") => &cluster::SERVICE_CIDR,
+        ("apiregistration.k8s.io", "APIService") => &cluster::API_SERVICE,
+        ("certificates.k8s.io", "CertificateSigningRequest") => &cluster::CERTIFICATE_SIGNING_REQUEST,
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => &flowcontrol::FLOW_SCHEMA,
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => &flowcontrol::PRIORITY_LEVEL,
+        ("resource.k8s.io", "ResourceClaim") => &devices::RESOURCE_CLAIM,
+        ("resource.k8s.io", "ResourceClaimTemplate") => &devices::RESOURCE_CLAIM_TEMPLATE,
+        ("resource.k8s.io", "DeviceClass") => &devices::DEVICE_CLASS,
+        ("resource.k8s.io", "ResourceSlice") => &devices::RESOURCE_SLICE,
+        ("admissionregistration.k8s.io", kind) => return admission(kind),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            &custom_definition::CUSTOM_RESOURCE_DEFINITION
+        }
+        _ => return None,
+    })
+}
+
+fn admission(kind: &str) -> Option<&'static Validator> {
+    Some(match kind {
+        "MutatingWebhookConfiguration" => &admission::MUTATING_WEBHOOK_CONFIGURATION,
+        "ValidatingWebhookConfiguration" => &admission::VALIDATING_WEBHOOK_CONFIGURATION,
+        "ValidatingAdmissionPolicy" => &admission::VALIDATING_ADMISSION_POLICY,
+        "ValidatingAdmissionPolicyBinding" => &admission::VALIDATING_ADMISSION_POLICY_BINDING,
+        "MutatingAdmissionPolicy" => &admission::MUTATING_ADMISSION_POLICY,
+        "MutatingAdmissionPolicyBinding" => &admission::MUTATING_ADMISSION_POLICY_BINDING,
         _ => return None,
     })
 }

@@ -21,9 +21,10 @@ use crate::field::{ErrorList, Path};
 use crate::name;
 
 pub(super) use container::checked_image_whitespace;
-pub(super) use resources::{quantity_value, resource_name};
+pub(super) use resources::{list as validate_resources, quantity_value, resource_name};
+pub(super) use scheduling::tolerations as validate_tolerations;
 pub(super) use spec::validate as validate_spec;
-pub(super) use volume::validate_source as validate_volume_source;
+pub(super) use volume::{driver_name as validate_driver_name, validate_source as validate_volume_source};
 
 /// Rules of `Pod`.
 pub static POD: Validator = Validator { name: name::subdomain_rule, create, update: update::validate };

@@ -87,7 +87,7 @@ fn container_resource_name(errors: &mut ErrorList, path: &Path<'_>, resource: &s
 }
 
 /// A plain list of resources, such as a pod's overhead.
-pub(super) fn list(errors: &mut ErrorList, path: &Path<'_>, resources: &Value) {
+pub(in crate::validation) fn list(errors: &mut ErrorList, path: &Path<'_>, resources: &Value) {
     for (resource, value) in resources.as_object().into_iter().flatten() {
         let path = path.key(resource);
         container_resource_name(errors, &path, resource);

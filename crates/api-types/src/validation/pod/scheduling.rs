@@ -10,7 +10,7 @@ use crate::validation::{check, selector};
 
 pub(in crate::validation) const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-pub(super) fn tolerations(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
+pub(in crate::validation) fn tolerations(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
     for (i, toleration) in items(spec, "tolerations").iter().enumerate() {
         let path = path.index(i);
         let operator_path = path.child("operator");

@@ -113,10 +113,8 @@ fn profile(errors: &mut ErrorList, path: &Path<'_>, context: &Value, key: &str, 
     match (kind, local) {
         ("Localhost", None) => errors.required(&at, &format!("must be set when {what} type is Localhost")),
         ("Localhost", Some(file)) if what == "seccomp" => check::descending_path(errors, &at, file),
-        ("Localhost", Some(name)) => {
-            if name.trim().is_empty() {
-                errors.required(&at, &format!("must be set when {what} type is Localhost"));
-            }
+        ("Localhost", Some(name)) if name.trim().is_empty() => {
+            errors.required(&at, &format!("must be set when {what} type is Localhost"));
         }
         (_, Some(file)) => {
             errors.invalid(&at, file, format!("can only be set when {what} type is Localhost"));

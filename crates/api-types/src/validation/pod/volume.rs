@@ -101,11 +101,9 @@ fn validate_kind(errors: &mut ErrorList, path: &Path<'_>, kind: &str, source: &V
         }
     };
     match kind {
-        "emptyDir" => {
-            if get(source, "sizeLimit").is_some_and(|q| quantity(q).signum() < 0) {
-                let detail = "SizeLimit field must be a valid resource quantity";
-                errors.forbidden(&path.child("sizeLimit"), detail);
-            }
+        "emptyDir" if get(source, "sizeLimit").is_some_and(|q| quantity(q).signum() < 0) => {
+            let detail = "SizeLimit field must be a valid resource quantity";
+            errors.forbidden(&path.child("sizeLimit"), detail);
         }
         "hostPath" => host_path(errors, path, source),
         "gitRepo" => {
@@ -134,10 +132,8 @@ fn validate_kind(errors: &mut ErrorList, path: &Path<'_>, kind: &str, source: &V
             }
             need(errors, "image");
         }
-        "cephfs" => {
-            if items(source, "monitors").is_empty() {
-                errors.required(&path.child("monitors"), "");
-            }
+        "cephfs" if items(source, "monitors").is_empty() => {
+            errors.required(&path.child("monitors"), "");
         }
         "iscsi" => ["targetPortal", "iqn"].into_iter().for_each(|key| need(errors, key)),
         "glusterfs" => ["endpoints", "path"].into_iter().for_each(|key| need(errors, key)),
