@@ -29,6 +29,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
     match segments.as_slice() {
         [] => Ok(respond::encoded(StatusCode::OK, Format::Json, &json!({ "paths": server.root_paths() }))),
         ["metrics"] => Ok(component::metrics::respond().map(|full| full.boxed_unsync())),
+        ["metrics", "slis"] => Ok(respond::text(StatusCode::OK, "")),
         ["version"] => Ok(respond::encoded(StatusCode::OK, Format::Json, &server.version())),
         [".well-known", "openid-configuration"] => {
             Ok(respond::encoded(StatusCode::OK, Format::Json, &server.tokens.configuration()))

@@ -41,7 +41,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
     } else if !allowed(&endpoint, &call) {
         return Err(refused(&endpoint, &call));
     }
-    let accepted = media::accept(&call.parts.headers, true, info.verb == "watch")?;
+    let accepted = media::accept(&call.parts.headers, true, matches!(info.verb.as_str(), "list" | "watch"))?;
     let gzip = takes_gzip(&call.parts.headers);
     let Call { parts, body, info, query, user } = call;
     let body = match parts.method {

@@ -38,7 +38,7 @@ impl Format {
 
     fn parse(media_type: &str) -> Option<Self> {
         match media_type {
-            JSON | "*/*" | "application/*" => Some(Format::Json),
+            JSON | "*/*" => Some(Format::Json),
             YAML => Some(Format::Yaml),
             PROTOBUF => Some(Format::Protobuf),
             _ => None,
@@ -99,7 +99,7 @@ pub fn accept(headers: &HeaderMap, shapes_allowed: bool, watch: bool) -> Result<
 
 /// The serialisation for an error: the client's choice where it can be had, else JSON.
 pub fn accept_for_error(headers: &HeaderMap) -> Format {
-    clauses(headers).iter().find_map(|clause| Format::parse(clause.media_type)).unwrap_or(Format::Json)
+    accept(headers, true, false).map_or(Format::Json, |accepted| accepted.format)
 }
 
 /// The clauses of all `Accept` headers, best first; equals keep their order.

@@ -115,10 +115,19 @@ fn decode_as(body: &[u8], format: Format, expected: &Expected<'_>) -> Result<(Va
 }
 
 fn decode_protobuf(body: &[u8], expected: &Expected<'_>) -> Result<Value> {
-    let envelope = codec::unwrap(body).map_err(|_| {
-        let why = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
-        unrecognized(expected, why, body)
-    })?;
+    let envelope = match codec::unwrap(body) {
+        Ok(envelope) => envelope,
+        Err(_) if body.is_empty() => return Err(unrecognized(expected, "empty data", body)),
+        Err(codec::CodecError::NotEnvelope) => {
+            let why =
+                "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+            return Err(unrecognized(expected, why, body));
+        }
+        Err(_) => return Err(unrecognized(expected, "unexpected EOF", body)),
+    };
+    if body.len() == codec::MAGIC.len() {
+        return Err(unrecognized(expected, "empty body", body));
+    }
     let type_meta =
         TypeMeta { api_version: envelope.api_version.to_string(), kind: envelope.kind.to_string() };
     check_kind(&type_meta, expected, body)?;

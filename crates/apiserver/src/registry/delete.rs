@@ -163,7 +163,7 @@ impl Registry {
                 }
             }
         };
-        if !was_removed || options.dry_run || endpoint.strategy.traits().returns_deleted {
+        if !was_removed || endpoint.strategy.traits().returns_deleted {
             return Ok(Step::Done(marked(options, Item::Made(last))));
         }
         let details = Details {

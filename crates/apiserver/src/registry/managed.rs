@@ -29,7 +29,14 @@ impl Managers {
         Managers {
             object,
             status: manager("status").with_reset_fields(strategies::status_reset_fields(info)),
-            other: others.map(|sub| (sub.name.to_string(), manager(&sub.name))).collect(),
+            other: others
+                .map(|sub| {
+                    (
+                        sub.name.to_string(),
+                        manager(&sub.name).with_reset_fields(reset_fields(&sub.name).iter().copied()),
+                    )
+                })
+                .collect(),
         }
     }
 
@@ -43,6 +50,15 @@ impl Managers {
                 .find(|(name, _)| name == subresource)
                 .map_or(&self.object, |(_, manager)| manager),
         }
+    }
+}
+
+/// What a subresource other than `status` does not change.
+fn reset_fields(subresource: &str) -> &'static [&'static str] {
+    match subresource {
+        "finalize" => &["status"],
+        "approval" => &["spec", "status.certificate"],
+        _ => &[],
     }
 }
 

@@ -81,6 +81,7 @@ impl Registry {
             let mut object = decode::normalize(&endpoint.info.schema, object).map_err(Error::internal)?;
             default::apply(&endpoint.info, &mut object);
             endpoint.strategy.receive(&mut object);
+            pipeline::check_namespace(request, &mut object)?;
             Ok(object)
         };
         let change = Change {
@@ -96,12 +97,27 @@ impl Registry {
     fn configuration(&self, request: &Request) -> Result<Value> {
         let bad = |why: String| Error::bad_request(format!("error decoding YAML: {why}"));
         let text = yaml_to_json(&request.body).map_err(bad)?;
-        let mut config: Value = serde_json::from_slice(&text).map_err(|why| bad(why.to_string()))?;
+        let config: Value = serde_json::from_slice(&text).map_err(|why| bad(why.to_string()))?;
         if !config.is_object() {
             return Err(Error::bad_request("error decoding YAML: the configuration is not an object"));
         }
-        pipeline::check_namespace(request, &mut config)?;
+        let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
+        let info = &request.endpoint.info;
+        if !text("kind").is_empty() && text("kind") != info.kind {
+            let version = text("apiVersion");
+            let slash = if version.contains('/') { "" } else { "/" };
+            return Err(Error::bad_request(format!(
+                "invalid object type: {slash}{version}, Kind={}",
+                text("kind")
+            )));
+        }
         pipeline::check_name(request, &config)?;
+        let namespace = meta::text(&config, "namespace");
+        if info.namespaced && !namespace.is_empty() && namespace != request.namespace {
+            return Err(Error::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
         Ok(config)
     }
 }

@@ -2,6 +2,7 @@
 
 use api_types::field::{self, ErrorList, Path};
 use api_types::resource::ResourceInfo;
+use api_types::{name, validation};
 use serde_json::Value;
 
 use super::options::WriteOptions;
@@ -191,9 +192,23 @@ fn attributes<'a>(
 /// Validates a new object: metadata, the kind's rules, the strategy's rules.
 pub(super) fn validate_create(request: &Request, object: &Value) -> Result<()> {
     let endpoint = &request.endpoint;
-    let mut errors = validation::create(&endpoint.info, object);
+    let info = &endpoint.info;
+    let mut errors = match has_free_names(info) && validation::for_kind(&info.group, &info.kind).is_none() {
+        true => validation::metadata_create(object, info.namespaced, name::path_segment_rule, false),
+        false => validation::create(info, object),
+    };
     errors.append(endpoint.strategy.validate_create(object));
     refuse(&endpoint.info, object, errors)
+}
+
+/// Kinds whose names need only fit into a path: `v1.`, `2001:db8::1`, the name of a signing request.
+fn has_free_names(info: &ResourceInfo) -> bool {
+    matches!(
+        (&*info.group, &*info.plural),
+        ("apiregistration.k8s.io", _)
+            | ("certificates.k8s.io", "certificatesigningrequests")
+            | ("networking.k8s.io", "ipaddresses")
+    )
 }
 
 /// Validates a changed object against the stored one.
@@ -221,27 +236,4 @@ pub(super) fn version_required(info: &ResourceInfo, name: &str) -> Error {
     let path = Path::new("metadata.resourceVersion");
     let error = field::Error::invalid(&path, 0, "must be specified for an update");
     Error::invalid(&info.group, &info.plural, name, vec![error])
-}
-
-mod validation {
-    use super::*;
-    pub fn create(_: &ResourceInfo, object: &Value) -> ErrorList {
-        name_errors(object)
-    }
-    pub fn update(_: &ResourceInfo, object: &Value, _: &Value) -> ErrorList {
-        name_errors(object)
-    }
-    pub fn update_status(_: &ResourceInfo, object: &Value, _: &Value) -> ErrorList {
-        name_errors(object)
-    }
-    fn name_errors(object: &Value) -> ErrorList {
-        let mut errors = ErrorList::new();
-        if meta::text(object, "name").is_empty() {
-            errors.push(field::Error::required(
-                &Path::new("metadata.name"),
-                "name or generateName is required",
-            ));
-        }
-        errors
-    }
 }

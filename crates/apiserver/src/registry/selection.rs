@@ -91,6 +91,7 @@ fn check_field(endpoint: &Endpoint, field: &str) -> Result<()> {
                 "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
             )
         }
+        false if &*endpoint.info.kind == "Job" => format!("field label \"{field}\" not supported for Job"),
         false => format!("field label not supported: {field}"),
     };
     Err(Error::bad_request(message))

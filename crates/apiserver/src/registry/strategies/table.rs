@@ -104,7 +104,7 @@ fn returns_deleted(group: &str, plural: &str) -> bool {
                 | "resourcequotas"
                 | "serviceaccounts"
                 | "services"
-        ) | ("resource.k8s.io", _)
+        ) | ("resource.k8s.io" | "apiextensions.k8s.io", _)
             | (
                 "storage.k8s.io",
                 "csidrivers"
