@@ -25,7 +25,7 @@ pub enum Error {
     Open(#[source] std::io::Error),
     /// The kernel did not answer.
     #[error("cannot list {0}")]
-    List(&'static str, #[source] rtnetlink::Error),
+    List(&'static str, #[source] Box<rtnetlink::Error>),
     /// A route was refused.
     #[error("cannot {action} the route to {} via {}", route.to, route.via)]
     Change {
@@ -34,7 +34,7 @@ pub enum Error {
         /// Which.
         route: Route,
         /// Why.
-        source: rtnetlink::Error,
+        source: Box<rtnetlink::Error>,
     },
 }
 
@@ -58,7 +58,7 @@ impl Routes {
     /// # Errors
     /// [`Error::List`].
     pub async fn host_addresses(&self, except: &str) -> Result<Vec<HostAddress>, Error> {
-        let failed = |source| Error::List("the addresses of this host", source);
+        let failed = |source| Error::List("the addresses of this host", Box::new(source));
         let skipped = self.interface(except).await?;
         let mut addresses = Vec::new();
         let mut messages = self.0.address().get().execute();
@@ -91,7 +91,7 @@ impl Routes {
         match self.0.link().get().match_name(name.to_owned()).execute().try_next().await {
             Ok(link) => Ok(link.map(|link| link.header.index)),
             Err(error) if is_errno(&error, nix::errno::Errno::ENODEV) => Ok(None),
-            Err(source) => Err(Error::List("interfaces", source)),
+            Err(source) => Err(Error::List("interfaces", Box::new(source))),
         }
     }
 
@@ -106,7 +106,7 @@ impl Routes {
             request.header.address_family = family;
             let mut messages = self.0.route().get(request).execute();
             while let Some(message) =
-                messages.try_next().await.map_err(|source| Error::List("routes", source))?
+                messages.try_next().await.map_err(|source| Error::List("routes", Box::new(source)))?
             {
                 routes.extend(ours(&message));
             }
@@ -119,7 +119,7 @@ impl Routes {
     /// # Errors
     /// [`Error::Change`], also when a route of somebody else is there.
     pub async fn add(&self, route: Route) -> Result<(), Error> {
-        let failed = |source| Error::Change { action: "add", route, source };
+        let failed = |source| Error::Change { action: "add", route, source: Box::new(source) };
         self.0.route().add(message(route)?).execute().await.map_err(failed)
     }
 
@@ -130,13 +130,16 @@ impl Routes {
     pub async fn delete(&self, route: Route) -> Result<(), Error> {
         match self.0.route().del(message(route)?).execute().await {
             Err(error) if is_errno(&error, nix::errno::Errno::ESRCH) => Ok(()),
-            other => other.map_err(|source| Error::Change { action: "delete", route, source }),
+            other => {
+                other.map_err(|source| Error::Change { action: "delete", route, source: Box::new(source) })
+            }
         }
     }
 }
 
 fn message(route: Route) -> Result<RouteMessage, Error> {
-    let invalid = |_| Error::Change { action: "encode", route, source: rtnetlink::Error::RequestFailed };
+    let invalid =
+        |_| Error::Change { action: "encode", route, source: Box::new(rtnetlink::Error::RequestFailed) };
     Ok(RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(route.to.network(), route.to.prefix_len())
         .map_err(invalid)?

@@ -47,12 +47,9 @@ pub async fn run(options: Options, context: Context) -> anyhow::Result<()> {
         return cleanup();
     }
     let configuration = options.configuration()?;
-    sysctl::apply(&configuration.conntrack);
     if options.init_only {
+        sysctl::apply(&configuration.conntrack);
         return Ok(());
-    }
-    if let Some(score) = configuration.oom_score_adj {
-        sysctl::set_oom_score(score);
     }
     let node_name = node_name(&configuration)?;
     let mut connection = client::connect::Options::daemon(&options.connection, context.daemon.name);
@@ -60,6 +57,10 @@ pub async fn run(options: Options, context: Context) -> anyhow::Result<()> {
         connection.kubeconfig = Some(configuration.client_connection.kubeconfig.clone().into());
     }
     let informers = Informers::new(client::connect(&connection).await?, context.shutdown.clone());
+    sysctl::apply(&configuration.conntrack);
+    if let Some(score) = configuration.oom_score_adj {
+        sysctl::set_oom_score(score);
+    }
     let proxy = Proxy::new(&configuration, &node_name, &context)?;
     proxy.serve(&configuration, &context);
     tracing::info!(node = node_name, "starting kube-proxy with nftables");

@@ -17,11 +17,13 @@ use nfnetlink::Family;
 use nix::sched::{CloneFlags, setns};
 use proxy::index::Index;
 use proxy::program::nftables::NfTables;
-use proxy::program::{Environment, LocalDetector, NodePortAddresses, Program, Report};
+use proxy::program::{Environment, LocalDetector, NodePortAddresses, Program, Report, ServiceChange};
 use serde_json::{Value, json};
 
 /// The node's address towards the client.
 pub const NODE_IP: &str = "192.168.77.1";
+/// The same over IPv6.
+pub const NODE_IP6: &str = "fd00:77::1";
 /// The client's address.
 pub const CLIENT_IP: &str = "192.168.77.2";
 
@@ -31,6 +33,8 @@ pub struct Cluster {
     id: u32,
     index: Index,
     program: NfTables,
+    program6: NfTables,
+    _guard: Guard,
 }
 
 /// What a pod said.
@@ -56,6 +60,7 @@ impl Cluster {
             sh(&format!("ip netns add {}", names.of(name)));
             sh(&format!("ip -n {} link set lo up", names.of(name)));
         }
+        let guard = Guard(id);
         let node = names.of("node");
         sh(&format!("ip -n {node} link add br0 type bridge"));
         sh(&format!("ip -n {node} addr add 10.244.0.1/24 dev br0"));
@@ -72,16 +77,19 @@ impl Cluster {
             sh(&format!("nsenter --net=/var/run/netns/{node} sysctl -q -w {setting}"));
         }
         // A default route that leads nowhere: what no rule catches is lost, not refused by the node itself.
-        sh(&format!("ip -n {node} link add up0 type bridge"));
+        let client = names.of("client");
+        sh(&format!("ip -n {node} link add up0 type veth peer name eth1 netns {client}"));
         sh(&format!("ip -n {node} link set up0 up"));
+        sh(&format!("ip -n {client} link set eth1 up"));
         sh(&format!("ip -n {node} route add default dev up0"));
+        names.add_ipv6();
         let mut index = Index::new("node");
-        let status = json!({"addresses": [{"type": "InternalIP", "address": NODE_IP}]});
+        let status = json!({"addresses": [{"type": "InternalIP", "address": NODE_IP}, {"type": "InternalIP", "address": NODE_IP6}]});
         index.apply_node(
             &serde_json::from_value(json!({"metadata": {"name": "node"}, "status": status})).unwrap(),
         );
-        let program = names.within("node", program);
-        let cluster = Self { id, index, program };
+        let (program, program6) = names.within("node", || (program(Family::V4), program(Family::V6)));
+        let cluster = Self { id, index, program, program6, _guard: guard };
         for pod in ["pod1", "pod2", "pod3"] {
             cluster.serve(pod);
         }
@@ -90,6 +98,21 @@ impl Cluster {
 
     /// Takes in objects (`{"delete": name}` deletes a Service with its slice) and programs them.
     pub fn apply(&mut self, objects: &[Value]) -> Report {
+        self.take(objects);
+        let changes = self.index.take_changes();
+        self.program6.sync(&changes).unwrap();
+        self.program.sync(&changes).unwrap()
+    }
+
+    /// The same, giving the changes.
+    pub fn apply_changes(&mut self, objects: &[Value]) -> Vec<ServiceChange> {
+        self.take(objects);
+        let changes = self.index.take_changes();
+        self.program.sync(&changes).unwrap();
+        changes
+    }
+
+    fn take(&mut self, objects: &[Value]) {
         for object in objects {
             if let Some(name) = object["delete"].as_str() {
                 self.index.delete_service("default", name);
@@ -100,8 +123,6 @@ impl Cluster {
                 self.index.apply_service(&serde_json::from_value(object.clone()).unwrap());
             }
         }
-        let changes = self.index.take_changes();
-        self.program.sync(&changes).unwrap()
     }
 
     /// The program, for what is not a change.
@@ -109,10 +130,16 @@ impl Cluster {
         &mut self.program
     }
 
+    /// What `--cleanup` does.
+    pub fn clean_up(&mut self) {
+        self.program.cleanup().unwrap();
+        self.program6.cleanup().unwrap();
+    }
+
     /// A new proxy process: it knows nothing.
     pub fn restart(&mut self) {
         self.index = Index::new("node");
-        self.program = Names(self.id).within("node", program);
+        self.program = Names(self.id).within("node", || program(Family::V4));
     }
 
     /// Runs a command in a namespace and gives what it prints.
@@ -127,7 +154,7 @@ impl Cluster {
     pub fn try_fetch(&self, from: &str, to: &str) -> io::Result<Answer> {
         let to: SocketAddr = to.parse().unwrap();
         Names(self.id).within(from, move || {
-            let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(1))?;
+            let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(2500))?;
             stream.set_read_timeout(Some(Duration::from_secs(2)))?;
             let mut text = String::new();
             stream.read_to_string(&mut text)?;
@@ -158,14 +185,14 @@ impl Cluster {
         socket
     }
 
-    /// A UDP server that sends one packet back.
-    pub fn udp_echo(&self, at: &str, port: u16) -> UdpSocket {
-        let socket = Names(self.id).within(at, move || UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    /// A UDP server that answers with the name of its pod until it is dropped.
+    pub fn udp_server(&self, pod: &'static str, port: u16) -> UdpSocket {
+        let socket = Names(self.id).within(pod, move || UdpSocket::bind(("0.0.0.0", port)).unwrap());
         let server = socket.try_clone().unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 512];
-            if let Ok((len, from)) = server.recv_from(&mut buffer) {
-                server.send_to(&buffer[..len], from).unwrap();
+            while let Ok((_, from)) = server.recv_from(&mut buffer) {
+                server.send_to(pod.as_bytes(), from).unwrap();
             }
         });
         socket
@@ -177,12 +204,13 @@ impl Cluster {
     }
 
     fn serve(&self, pod: &str) {
-        let listener = Names(self.id).within(pod, || TcpListener::bind("0.0.0.0:8080").unwrap());
+        let listener = Names(self.id).within(pod, || TcpListener::bind("[::]:8080").unwrap());
         let name = pod.to_owned();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
-                let peer = stream.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+                let peer =
+                    stream.peer_addr().map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
                 // A client that went away already is no concern of the server.
                 let _gone = write!(stream, "{name} {peer}").is_err();
             }
@@ -190,22 +218,28 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+/// Removes the namespaces, also of a cluster that could not be set up.
+struct Guard(u32);
+
+impl Drop for Guard {
     fn drop(&mut self) {
         for name in ["node", "client", "pod1", "pod2", "pod3"] {
-            sh(&format!("ip netns del {}", Names(self.id).of(name)));
+            sh(&format!("ip netns del {}", Names(self.0).of(name)));
         }
     }
 }
 
-fn program() -> NfTables {
+fn program(family: Family) -> NfTables {
     let environment = Environment {
-        local: LocalDetector::Ranges(vec!["10.244.0.0/16".parse().unwrap()]),
+        local: LocalDetector::Ranges(vec![
+            "10.244.0.0/16".parse().unwrap(),
+            "fd00:244::/64".parse().unwrap(),
+        ]),
         masquerade_all: false,
         masquerade_bit: 14,
-        node_ports: NodePortAddresses::Some(vec![NODE_IP.parse().unwrap()]),
+        node_ports: NodePortAddresses::Some(vec![NODE_IP.parse().unwrap(), NODE_IP6.parse().unwrap()]),
     };
-    NfTables::new(Family::V4, environment).unwrap()
+    NfTables::new(family, environment).unwrap()
 }
 
 #[derive(Clone, Copy)]
@@ -224,6 +258,28 @@ impl Names {
         sh(&format!("ip -n {other} addr add {address} dev eth0"));
         sh(&format!("ip -n {other} link set eth0 up"));
         sh(&format!("ip -n {other} route add default via {gateway}"));
+    }
+
+    /// Addresses and routes of the other family, on the same interfaces.
+    fn add_ipv6(self) {
+        let node = self.of("node");
+        sh(&format!("nsenter --net=/var/run/netns/{node} sysctl -q -w net.ipv6.conf.all.forwarding=1"));
+        sh(&format!(
+            "nsenter --net=/var/run/netns/{node} sysctl -q -w net.bridge.bridge-nf-call-ip6tables=1"
+        ));
+        sh(&format!("ip -n {node} addr add fd00:244::1/64 dev br0 nodad"));
+        sh(&format!("ip -n {node} addr add {NODE_IP6}/64 dev c0 nodad"));
+        sh(&format!("ip -6 -n {node} route add default dev up0"));
+        let others = [
+            ("client", "fd00:77::2", NODE_IP6),
+            ("pod1", "fd00:244::11", "fd00:244::1"),
+            ("pod2", "fd00:244::12", "fd00:244::1"),
+            ("pod3", "fd00:244::13", "fd00:244::1"),
+        ];
+        for (name, address, gateway) in others {
+            sh(&format!("ip -n {} addr add {address}/64 dev eth0 nodad", self.of(name)));
+            sh(&format!("ip -6 -n {} route add default via {gateway}", self.of(name)));
+        }
     }
 
     fn within<T: Send>(self, name: &str, run: impl FnOnce() -> T + Send) -> T {
