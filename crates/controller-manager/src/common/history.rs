@@ -34,6 +34,8 @@ pub struct Owner<'a> {
     pub reference: OwnerReference,
     /// Name collisions so far.
     pub collisions: i32,
+    /// Label that carries the hash on revisions.
+    pub hash_label: &'static str,
 }
 
 /// Finds or makes the revision for `template`.
@@ -54,7 +56,7 @@ fn fresh(owner: &Owner<'_>, template: &PodTemplateSpec, number: i64) -> Controll
     let hash = hash::template(template, owner.collisions);
     let mut labels: BTreeMap<String, String> =
         template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
-    labels.insert(HASH_LABEL.to_owned(), hash.clone());
+    labels.insert(owner.hash_label.to_owned(), hash.clone());
     // The patch that restores the template, as upstream stores it; `$patch` makes it replace instead of merge.
     let mut data = json!({ "spec": { "template": template } });
     data["spec"]["template"]["$patch"] = json!("replace");

@@ -172,7 +172,12 @@ impl Daemons {
         writes: &Writes,
     ) -> Result<Option<Arc<ControllerRevision>>, Error> {
         let collisions = set.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
-        let owner = Owner { meta: &set.metadata, reference: owner::controller_ref(&**set), collisions };
+        let owner = Owner {
+            meta: &set.metadata,
+            reference: owner::controller_ref(&**set),
+            collisions,
+            hash_label: history::HASH_LABEL,
+        };
         let template = set.spec.clone().unwrap_or_default().template;
         let action = history::current(&owner, &template, history);
         let settled = history::settle(action, &self.revision_writer, writes).await?;

@@ -26,7 +26,8 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
         tracing::info!("--enable-garbage-collector=false: garbage is not collected");
         return Ok(());
     }
-    let monitors = Arc::new(Monitors::new(context.client.clone(), context.shutdown.clone()));
+    let monitors =
+        Arc::new(Monitors::new(context.client.clone(), context.informers.clone(), context.shutdown.clone()));
     while let Err(error) = monitors.refresh().await {
         tracing::warn!(%error, "cannot see what the server serves, trying again");
         tokio::select! {

@@ -33,8 +33,7 @@ pub(super) struct Monitors {
 }
 
 impl Monitors {
-    pub(super) fn new(client: Client, shutdown: CancellationToken) -> Self {
-        let informers = Informers::new(client.clone(), shutdown.clone());
+    pub(super) fn new(client: Client, informers: Informers, shutdown: CancellationToken) -> Self {
         // Names and ownership are all that is needed of an object.
         informers.transform::<Metadata>(|object| {
             object.metadata.labels = None;
