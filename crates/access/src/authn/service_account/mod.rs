@@ -8,6 +8,8 @@ mod claims;
 mod discovery;
 mod issuer;
 mod keys;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use discovery::{KEY_SET_PATH, configuration, key_set};
