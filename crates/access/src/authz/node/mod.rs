@@ -1,7 +1,7 @@
 //! The Node authorizer: a kubelet may read what the pods on its node need, and write what is its own.
 //!
 //! The rules of the ClusterRole `system:node` say what kinds of request a kubelet makes; for the resources
-//! below they are narrowed to the objects that have to do with that node, found in a [`graph`](self::graph)
+//! below they are narrowed to the objects that have to do with that node, found in a [`graph`]
 //! kept from the pods, volumes and claims.
 
 mod graph;
