@@ -1,3 +1,7 @@
-//! kube-scheduler: assigns pods to nodes.
+//! `kube-scheduler`: see the library for what it does.
 
-fn main() {}
+use component::Daemon;
+
+fn main() -> std::process::ExitCode {
+    component::run(Daemon::new("kube-scheduler", "Assigns pods to nodes"), scheduler::start)
+}
