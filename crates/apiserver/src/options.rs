@@ -70,8 +70,7 @@ pub struct Etcd {
     #[arg(long, default_value = "etcd3", value_parser = ["etcd3"])]
     pub storage_backend: String,
     /// Media type of stored objects
-    #[arg(long, default_value = "application/vnd.kubernetes.protobuf",
-          value_parser = ["application/vnd.kubernetes.protobuf", "application/json"])]
+    #[arg(long, default_value = "application/json", value_parser = ["application/json"])]
     pub storage_media_type: String,
     /// How long events are kept
     #[arg(long, default_value = "1h")]
@@ -270,6 +269,9 @@ impl component::Options for Options {
         }
         if self.service_accounts.service_account_key_file.is_empty() {
             problems.push("--service-account-key-file is required".into());
+        }
+        if self.generic.enable_aggregator_routing {
+            problems.push("--enable-aggregator-routing is not served by this apiserver; leave it out".into());
         }
         if self.etcd.etcd_certfile.is_some() != self.etcd.etcd_keyfile.is_some() {
             problems.push("--etcd-certfile and --etcd-keyfile must be given together".into());

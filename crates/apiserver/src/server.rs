@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use access::authn::{self, Authenticator, RequestHeaders};
@@ -46,6 +47,8 @@ pub struct Server {
     pub in_flight: InFlight,
     /// Cancelled when the server has to stop.
     pub shutdown: CancellationToken,
+    /// Whether the server was told to stop.
+    pub stopping: AtomicBool,
     /// Address and port for others.
     pub advertised: SocketAddr,
 }
@@ -55,13 +58,15 @@ pub struct Server {
 /// # Errors
 /// The configuration cannot work: files, addresses, modes. What waits for etcd says so and goes on waiting.
 pub async fn run(options: Options, context: component::Context) -> anyhow::Result<()> {
-    let shutdown = context.shutdown.clone();
+    let shutdown = CancellationToken::new();
+    let delay = options.generic.shutdown_delay_duration.0;
     let listener = bind(&options).await?;
     let server = tokio::select! {
         built = build(options, listener.local_addr(), shutdown.clone()) => built?,
-        () = shutdown.cancelled() => return Ok(()),
+        () = context.shutdown.cancelled() => return Ok(()),
     };
     start::background(&server);
+    tokio::spawn(stop_after_delay(Arc::clone(&server), context.shutdown.clone(), delay));
     let service = {
         let server = Arc::clone(&server);
         tower::service_fn(move |request| filters::serve(Arc::clone(&server), request))
@@ -70,6 +75,14 @@ pub async fn run(options: Options, context: component::Context) -> anyhow::Resul
     start::bootstrap(&server)?;
     listener.serve(service, shutdown).await;
     Ok(())
+}
+
+/// From the signal on the server is not ready; it goes on serving until load balancers have had the time to notice.
+async fn stop_after_delay(server: Arc<Server>, signal: CancellationToken, delay: Duration) {
+    signal.cancelled().await;
+    server.stopping.store(true, Ordering::Release);
+    tokio::time::sleep(delay).await;
+    server.shutdown.cancel();
 }
 
 async fn bind(options: &Options) -> anyhow::Result<serve::Server> {
@@ -120,6 +133,7 @@ async fn build(
         Settings {
             event_ttl: options.etcd.event_ttl.0,
             garbage_collector: options.generic.enable_garbage_collector,
+            allow_privileged: options.cluster.allow_privileged,
             min_watch_secs: options.generic.min_request_timeout,
         },
     );
@@ -142,6 +156,7 @@ async fn build(
         health,
         peers: Peers::default(),
         shutdown,
+        stopping: AtomicBool::new(false),
         advertised,
     });
     start::add_health_checks(&server);

@@ -1,6 +1,7 @@
 //! What happens at start: resources, health checks, admission, the tasks behind the server, the first objects.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
 use api_types::resource;
@@ -68,6 +69,13 @@ pub fn add_health_checks(server: &Arc<Server>) {
     server.health.add_fn("log", On::ALL, || Ok(()));
     server.health.add("etcd", On::ALL, Etcd(store.clone()));
     server.health.add("etcd-readiness", On::READYZ, Etcd(store.clone()));
+    let stopping = Arc::downgrade(server);
+    server.health.add_fn("shutdown", On::READYZ, move || {
+        match stopping.upgrade().is_some_and(|server| !server.stopping.load(Ordering::Acquire)) {
+            true => Ok(()),
+            false => Err("the server is stopping".to_owned()),
+        }
+    });
     server.health.add("informer-sync", On::READYZ, Caches(store));
 }
 

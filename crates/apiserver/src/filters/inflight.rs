@@ -39,7 +39,8 @@ impl InFlight {
     }
 }
 
-fn is_long_running(info: &RequestInfo) -> bool {
+/// Whether a request may go on for as long as both sides want.
+pub(super) fn is_long_running(info: &RequestInfo) -> bool {
     info.verb == "watch"
         || matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
 }

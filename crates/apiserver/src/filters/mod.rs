@@ -1,7 +1,7 @@
 //! What every request passes through before a handler sees it, outermost first.
 //!
 //! ```text
-//!  panics ─► metrics ─► request info ─► in flight ─► authentication ─► impersonation ─► authorization ─► handlers
+//!  panics ─► metrics ─► request info ─► in flight ─► authentication ─► impersonation ─► authorization ─► time-out ─► handlers
 //! ```
 //!
 //! Each stage is a function in its own file; this file is the only one that knows their order.
@@ -90,7 +90,15 @@ async fn pass(
         None => requester,
     };
     authorize(server, &user, &info, &query).await?;
-    handlers::handle(server, Call { parts, body, info, query, user }).await
+    let long_running = inflight::is_long_running(&info);
+    let handled = handlers::handle(server, Call { parts, body, info, query, user });
+    if long_running {
+        return handled.await;
+    }
+    match tokio::time::timeout(server.request_timeout(), handled).await {
+        Ok(answered) => answered,
+        Err(_) => Err(Error::timeout("request did not complete within the allotted timeout", 0)),
+    }
 }
 
 async fn authorize(server: &Server, user: &UserInfo, info: &RequestInfo, query: &Query) -> Result<(), Error> {

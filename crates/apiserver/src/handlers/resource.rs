@@ -115,7 +115,7 @@ fn finish(
             Arc::clone(&request.endpoint),
             accepted,
             include_object,
-            outcome,
+            *outcome,
             server.shutdown.clone(),
         )),
         outcome => Renderer { endpoint: &request.endpoint, accepted, include_object, gzip }.render(outcome),

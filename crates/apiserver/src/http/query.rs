@@ -44,7 +44,7 @@ impl Query {
 
 /// Resolves percent escapes, and `+` as a space in queries. Malformed escapes stay as they are.
 pub fn unescape(text: &str, plus_is_space: bool) -> Cow<'_, str> {
-    if !text.contains('%') && !(plus_is_space && text.contains('+')) {
+    if !(text.contains('%') || plus_is_space && text.contains('+')) {
         return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();

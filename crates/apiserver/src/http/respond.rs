@@ -356,7 +356,7 @@ impl Renderer<'_> {
     /// Puts a body that is there as a whole into a response, compressed where that pays.
     fn sized(&self, mut response: Response<Body>, bytes: Bytes) -> Response<Body> {
         *response.body_mut() = match self.gzip && bytes.len() >= GZIP_FROM {
-            true => match gzip(&[bytes.clone()]) {
+            true => match gzip(std::slice::from_ref(&bytes)) {
                 Ok(compressed) => {
                     mark_gzip(response.headers_mut());
                     body::full(compressed)

@@ -43,7 +43,7 @@ fn frames(
     stop: CancellationToken,
 ) -> impl Stream<Item = Bytes> + Send {
     let source = match outcome.events {
-        Ok(events) => Source::Events(events),
+        Ok(events) => Source::Events(Box::new(events)),
         Err(error) => Source::Failed(error),
     };
     let feed = Feed {
@@ -58,7 +58,7 @@ fn frames(
 
 /// Where frames come from.
 enum Source {
-    Events(storage::Watch),
+    Events(Box<storage::Watch>),
     Failed(Error),
     Ended,
 }

@@ -60,10 +60,10 @@ impl Registry {
         default::apply(&endpoint.info, &mut object);
         pipeline::dedup_owners(request, &mut object);
         let generated = prepare(request, &mut object);
+        let reservation = endpoint.strategy.reserve(self, &mut object, None, options.dry_run).await?;
         pipeline::validate_create(request, &object)?;
         request.warn(endpoint.strategy.warnings(&object, None));
-        let mut object = self.admit_finally(write, object, None).await?;
-        let reservation = endpoint.strategy.reserve(self, &mut object, None, options.dry_run).await?;
+        let object = self.admit_finally(write, object, None).await?;
         let item = match options.dry_run {
             true => self.pretend_create(request, object).await?,
             false => self.store_new(request, object, generated).await?,

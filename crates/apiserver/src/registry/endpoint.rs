@@ -57,7 +57,7 @@ impl Endpoint {
         };
         let head = format!(r#"{{"kind":"{}","apiVersion":"{}","#, info.kind, info.api_version());
         Ok(Endpoint {
-            strategy: strategies::of(&info),
+            strategy: strategies::of(&info, settings),
             managers: Managers::new(&info),
             hub,
             store,

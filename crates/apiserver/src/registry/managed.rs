@@ -21,10 +21,13 @@ impl Managers {
         let manager = |subresource: &str| {
             FieldManager::new(info.schema.clone(), &info.api_version(), &info.kind, subresource)
         };
-        let object = match info.subresource("status") {
-            Some(_) => manager("").with_reset_fields(["status"]),
-            None => manager(""),
-        };
+        let mut object = manager("");
+        if info.subresource("status").is_some() {
+            object = object.with_reset_fields(["status"]);
+        }
+        if &*info.plural == "certificatesigningrequests" {
+            object = object.with_reset_fields(["spec"]);
+        }
         let others = info.subresources.iter().filter(|sub| sub.name != "status");
         Managers {
             object,

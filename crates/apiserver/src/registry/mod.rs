@@ -45,13 +45,13 @@ use crate::admission;
 use crate::allocation::Allocators;
 use crate::error::{Error, Result};
 
-/// Group, version and plural name.
-type Key = (String, String, String);
+/// Endpoints by plural name, so that a lookup copies nothing.
+type Table = HashMap<Box<str>, Vec<Arc<Endpoint>>>;
 
 /// All served resources.
 pub struct Registry {
     store: Store,
-    endpoints: ArcSwap<HashMap<Key, Arc<Endpoint>>>,
+    endpoints: ArcSwap<Table>,
     /// Serialises changes of `endpoints`.
     changing: Mutex<()>,
     admission: ArcSwap<admission::Chain>,
@@ -68,6 +68,8 @@ pub struct Settings {
     pub event_ttl: std::time::Duration,
     /// Whether orphan and foreground deletion add finalizers for the garbage collector.
     pub garbage_collector: bool,
+    /// Whether containers may be privileged.
+    pub allow_privileged: bool,
     /// A watch without timeout ends after this many seconds to twice as many.
     pub min_watch_secs: u64,
 }
@@ -111,38 +113,43 @@ impl Registry {
     /// The storage refuses the resource's configuration.
     pub fn add(&self, info: Arc<ResourceInfo>) -> Result<Arc<Endpoint>> {
         let endpoint = Arc::new(Endpoint::new(info, &self.store, &self.settings)?);
-        let _changing = self.changing.lock();
-        let mut endpoints = HashMap::clone(&self.endpoints.load());
-        endpoints.insert(key(&endpoint.info), Arc::clone(&endpoint));
-        self.endpoints.store(Arc::new(endpoints));
+        self.change_table(&endpoint.info, |row| row.push(Arc::clone(&endpoint)));
         Ok(endpoint)
     }
 
     /// Stops serving a resource. Its storage stays.
-    pub fn remove(&self, group: &str, version: &str, plural: &str) {
+    pub fn remove(&self, info: &ResourceInfo) {
+        self.change_table(info, |_| {});
+    }
+
+    /// Takes out the endpoint of a row, and lets `change` put in another.
+    fn change_table(&self, info: &ResourceInfo, change: impl FnOnce(&mut Vec<Arc<Endpoint>>)) {
         let _changing = self.changing.lock();
-        let mut endpoints = HashMap::clone(&self.endpoints.load());
-        endpoints.remove(&(group.to_owned(), version.to_owned(), plural.to_owned()));
-        self.endpoints.store(Arc::new(endpoints));
+        let mut table = Table::clone(&self.endpoints.load());
+        let row = table.entry((*info.plural).into()).or_default();
+        row.retain(|endpoint| endpoint.info.group != info.group || endpoint.info.version != info.version);
+        change(row);
+        self.endpoints.store(Arc::new(table));
     }
 
     /// The endpoint of a served resource.
     pub fn endpoint(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Endpoint>> {
-        self.endpoints.load().get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+        let table = self.endpoints.load();
+        let mut row = table.get(plural)?.iter();
+        row.find(|endpoint| endpoint.info.group == group && endpoint.info.version == version).cloned()
     }
 
-    /// The endpoint that holds a resource in its stored version.
+    /// The endpoint that holds a resource in its stored version, or any if that version is not served.
     pub fn hub(&self, group: &str, plural: &str) -> Option<Arc<Endpoint>> {
-        let endpoints = self.endpoints.load();
-        let mut all = endpoints.values().filter(|e| e.info.group == group && e.info.plural == plural);
-        let first = all.next()?;
-        let hub = [first].into_iter().chain(all).find(|e| !e.converts());
-        Some(Arc::clone(hub.unwrap_or(first)))
+        let table = self.endpoints.load();
+        let row = table.get(plural)?;
+        let of_group = || row.iter().filter(|endpoint| endpoint.info.group == group);
+        of_group().find(|endpoint| !endpoint.converts()).or_else(|| of_group().next()).cloned()
     }
 
     /// All endpoints, in no order.
     pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        self.endpoints.load().values().cloned().collect()
+        self.endpoints.load().values().flatten().cloned().collect()
     }
 
     /// Sets the admission plug-ins.
@@ -154,10 +161,6 @@ impl Registry {
     pub fn store(&self) -> &Store {
         &self.store
     }
-}
-
-fn key(info: &ResourceInfo) -> Key {
-    (info.group.to_string(), info.version.to_string(), info.plural.to_string())
 }
 
 #[async_trait]

@@ -218,9 +218,7 @@ pub(super) fn validate_update(request: &Request, object: &Value, old: &Value) ->
         "" => validation::update(&endpoint.info, object, old),
         _ => validation::update_status(&endpoint.info, object, old),
     };
-    if request.subresource.is_empty() {
-        errors.append(endpoint.strategy.validate_update(object, old));
-    }
+    errors.append(endpoint.strategy.validate_update(&request.subresource, object, old));
     refuse(&endpoint.info, object, errors)
 }
 

@@ -92,7 +92,7 @@ pub enum Outcome {
     /// Objects that are not stored, as a list.
     MadeList(Vec<Value>),
     /// Events until the client goes or the time is up.
-    Watch(WatchOutcome),
+    Watch(Box<WatchOutcome>),
     /// A Status that reports a success.
     Status(StatusCode, Value),
 }

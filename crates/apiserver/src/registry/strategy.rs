@@ -151,8 +151,8 @@ pub trait Strategy: Send + Sync {
         ErrorList::new()
     }
 
-    /// Rules beyond those that `api_types::validation` knows for the kind.
-    fn validate_update(&self, _object: &Value, _old: &Value) -> ErrorList {
+    /// Rules beyond those that `api_types::validation` knows for the kind; `subresource` is "" for the object itself.
+    fn validate_update(&self, _subresource: &str, _object: &Value, _old: &Value) -> ErrorList {
         ErrorList::new()
     }
 

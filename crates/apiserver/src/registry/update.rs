@@ -210,13 +210,13 @@ impl Registry {
         default::apply(&endpoint.info, &mut object);
         pipeline::dedup_owners(request, &mut object);
         prepare(request, &mut object, &old);
-        pipeline::validate_update(request, &object, &old)?;
-        request.warn(endpoint.strategy.warnings(&object, Some(&old)));
-        let mut object = self.admit_finally(&write, object, Some(&old)).await?;
         let reservation = match request.subresource.is_empty() {
             true => endpoint.strategy.reserve(self, &mut object, Some(&old), options.dry_run).await?,
             false => None,
         };
+        pipeline::validate_update(request, &object, &old)?;
+        request.warn(endpoint.strategy.warnings(&object, Some(&old)));
+        let mut object = self.admit_finally(&write, object, Some(&old)).await?;
         keep_timestamps_if_unchanged(&old, &mut object);
         if options.dry_run {
             return Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Made(object))));

@@ -41,7 +41,7 @@ impl Registry {
                 Duration::from_secs(rand::rng().random_range(least..2 * least))
             }
         };
-        Ok(Outcome::Watch(WatchOutcome { events, timeout, bookmarks: options.bookmarks }))
+        Ok(Outcome::Watch(Box::new(WatchOutcome { events, timeout, bookmarks: options.bookmarks })))
     }
 }
 

@@ -1,6 +1,7 @@
 //! CertificateSigningRequests: who asked is recorded, and what was asked never changes.
 
 use access::UserInfo;
+use api_types::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
 
 use crate::registry::meta;
@@ -60,24 +61,43 @@ impl Strategy for Requests {
                 status["conditions"] = conditions;
             }
             object["status"] = status;
-        } else {
-            keep_decisions(object, old);
         }
         stamp(object, old);
     }
+
+    fn validate_update(&self, subresource: &str, object: &Value, old: &Value) -> ErrorList {
+        if subresource.is_empty() { ErrorList::new() } else { check_conditions(object, old) }
+    }
 }
 
-/// Approval and denial are not the signer's to change.
-fn keep_decisions(object: &mut Value, old: &Value) {
-    let is_decision = |condition: &Value| matches!(condition["type"].as_str(), Some("Approved" | "Denied"));
+/// Decisions are made once: they are true, they exclude each other, and nobody takes them back.
+fn check_conditions(object: &Value, old: &Value) -> ErrorList {
+    const DECISIONS: [&str; 3] = ["Approved", "Denied", "Failed"];
+    let path = Path::new("status.conditions");
     let list = |request: &Value| request["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let mut conditions: Vec<Value> = list(object).into_iter().filter(|c| !is_decision(c)).collect();
-    conditions.extend(list(old).into_iter().filter(is_decision));
-    if !conditions.is_empty() {
-        object["status"]["conditions"] = conditions.into();
-    } else if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
-        status.remove("conditions");
+    let (now, before) = (list(object), list(old));
+    let has = |list: &[Value], kind: &str| list.iter().any(|condition| condition["type"] == kind);
+    let mut errors = ErrorList::new();
+    for (i, condition) in now.iter().enumerate() {
+        let (kind, status) = (condition["type"].as_str().unwrap_or_default(), condition["status"].as_str());
+        let item = path.index(i);
+        if kind.is_empty() {
+            errors.push(Error::required(&item.child("type"), ""));
+        }
+        if DECISIONS.contains(&kind) && status != Some("True") {
+            let shown = status.unwrap_or_default();
+            errors.push(Error::not_supported(&item.child("status"), shown, &["True"]));
+        }
+        if kind == "Approved" && has(&now, "Denied") {
+            let why = "Approved and Denied conditions are mutually exclusive";
+            errors.push(Error::invalid(&item.child("type"), kind, why));
+        }
     }
+    for kind in DECISIONS.iter().filter(|kind| has(&before, kind) && !has(&now, kind)) {
+        let why = format!("updates may not remove a condition of type {kind:?}");
+        errors.push(Error::forbidden(&path, why));
+    }
+    errors
 }
 
 /// Fills in the times of conditions that are new or changed.

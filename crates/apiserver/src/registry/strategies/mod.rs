@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use api_types::resource::ResourceInfo;
 
+use super::Settings;
 use super::strategy::{Base, Strategy};
 
 /// Selectable fields that have a second source or a default: group, resource, label, other path, default.
@@ -27,14 +28,14 @@ pub const FIELD_EXTRAS: [(&str, &str, &str, &str, &str); 5] = [
 ];
 
 /// The strategy of a resource.
-pub fn of(info: &ResourceInfo) -> Arc<dyn Strategy> {
+pub fn of(info: &ResourceInfo, settings: &Settings) -> Arc<dyn Strategy> {
     let base = Base::new(info, table::traits(info));
     match (&*info.group, &*info.plural) {
         ("", "namespaces") => Arc::new(namespaces::Namespaces::new(base)),
         ("", "nodes") => Arc::new(nodes::Nodes::new(base)),
         ("", "persistentvolumeclaims") => Arc::new(volumes::Claims::new(base)),
         ("", "persistentvolumes") => Arc::new(volumes::Volumes::new(base)),
-        ("", "pods") => Arc::new(pods::Pods::new(base)),
+        ("", "pods") => Arc::new(pods::Pods::new(base, settings.allow_privileged)),
         ("", "services") => Arc::new(services::Services::new(base)),
         ("apps", "daemonsets") => Arc::new(daemonsets::DaemonSets::new(base)),
         ("batch", "jobs") => Arc::new(jobs::Jobs::new(base)),

@@ -1,6 +1,9 @@
 //! Pods: phase at creation, quality of service, graceful deletion.
 
+mod resize;
+
 use access::UserInfo;
+use api_types::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
 
 use crate::registry::meta;
@@ -10,12 +13,13 @@ use crate::registry::strategy::{Base, Strategy, keep_field};
 /// Pods.
 pub struct Pods {
     base: Base,
+    allow_privileged: bool,
 }
 
 impl Pods {
     /// The strategy of pods.
-    pub fn new(base: Base) -> Self {
-        Pods { base }
+    pub fn new(base: Base, allow_privileged: bool) -> Self {
+        Pods { base, allow_privileged }
     }
 }
 
@@ -53,6 +57,17 @@ impl Strategy for Pods {
                     status.entry("qosClass").or_insert(qos);
                 }
             }
+        }
+    }
+
+    fn validate_create(&self, object: &Value) -> ErrorList {
+        if self.allow_privileged { ErrorList::new() } else { privileged_containers(object) }
+    }
+
+    fn validate_update(&self, subresource: &str, object: &Value, old: &Value) -> ErrorList {
+        match subresource {
+            "resize" => resize::check(object, old),
+            _ => ErrorList::new(),
         }
     }
 
@@ -98,6 +113,23 @@ impl Pods {
         meta::set(&mut resized, "managedFields", meta::field(object, "managedFields").cloned());
         *object = resized;
     }
+}
+
+/// `--allow-privileged=false`
+fn privileged_containers(pod: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let spec = Path::new("spec");
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        let path = spec.child(list);
+        for (i, container) in pod["spec"][list].as_array().into_iter().flatten().enumerate() {
+            if container["securityContext"]["privileged"] == true {
+                let at = path.index(i);
+                let at = at.child("securityContext.privileged");
+                errors.push(Error::forbidden(&at, "disallowed by cluster policy"));
+            }
+        }
+    }
+    errors
 }
 
 fn with_spec_field(old: &Value, key: &str, value: Option<Value>) -> Value {

@@ -5,7 +5,9 @@
 mod families;
 mod fields;
 mod reserve;
+mod status;
 
+use api_types::field::ErrorList;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
@@ -44,6 +46,10 @@ impl Strategy for Services {
         if fields::kind(old) == "LoadBalancer" && fields::kind(object) != "LoadBalancer" {
             object["status"]["loadBalancer"] = json!({});
         }
+    }
+
+    fn validate_update(&self, subresource: &str, object: &Value, _old: &Value) -> ErrorList {
+        if subresource == "status" { status::check(object) } else { ErrorList::new() }
     }
 
     async fn reserve(
