@@ -97,10 +97,11 @@ impl FieldManager {
             return stored();
         }
         let sent = managed_list(new);
-        if let Some([Value::Object(only)]) = sent.and_then(Value::as_array).map(Vec::as_slice)
-            && only.values().all(Value::is_null)
-        {
-            return Managed::default();
+        // An empty list, or one empty entry, ends the tracking of this object.
+        match sent.and_then(Value::as_array).map(Vec::as_slice) {
+            Some([]) => return Managed::default(),
+            Some([Value::Object(only)]) if only.values().all(Value::is_null) => return Managed::default(),
+            _ => {}
         }
         match Managed::from_value(sent) {
             Some(sent) if !sent.entries.is_empty() => sent,
@@ -194,27 +195,30 @@ impl FieldManager {
 
     fn check(&self, config: &Value) -> Result<(), ApiError> {
         let text = |path| config.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let version = text("/apiVersion");
-        if version != self.api_version {
-            return Err(ApiError::bad_request(format!(
-                "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
-                self.api_version
-            )));
+        let (version, kind) = (text("/apiVersion"), text("/kind"));
+        let slash = if version.contains('/') { "" } else { "/" };
+        if (version, kind) != (&*self.api_version, &*self.kind) {
+            let found = format!("invalid object type: {slash}{version}, Kind={kind}");
+            return Err(ApiError::bad_request(found));
         }
         if config.pointer("/metadata/managedFields").is_some_and(|v| !v.is_null()) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         typed::check(&self.schema, config).map_err(|why| {
-            let slash = if version.contains('/') { "" } else { "/" };
             let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
             let what = format!("{namespace}/{name}; {slash}{version}, Kind={}", self.kind);
             ApiError::plain(500, "", format!("failed to create typed patch object ({what}): {why}"))
         })
     }
 
+    /// The live object without its entries, with the type that stored objects do not repeat.
     fn without_managed(&self, live: Option<&Value>) -> Value {
         let mut out = live.unwrap_or(&self.empty).clone();
         set_managed(&mut out, None);
+        if let Some(map) = out.as_object_mut() {
+            map.insert("apiVersion".into(), self.api_version.as_str().into());
+            map.insert("kind".into(), self.kind.as_str().into());
+        }
         out
     }
 
@@ -236,7 +240,7 @@ impl FieldManager {
             own.time = previous.time;
         }
         managed.entries.push(own);
-        let merged = prune(&self.schema, &merged, &last, &managed.entries);
+        let merged = prune(&self.schema, &merged, &last, &managed.entries, &self.ignored);
         let changes = compare(&self.schema, live, &merged).without(&self.ignored);
         let Some((own, others)) = managed.entries.split_last_mut() else { return Ok((None, managed)) };
         if !force {

@@ -124,9 +124,16 @@ fn default_of<'a>(schema: &'a Schema, key: &str) -> Option<&'a Value> {
     field.default.as_ref().or(field.schema.default.as_ref()).or_else(|| zero_key(field))
 }
 
-/// Key fields that Go always has: absent in JSON means zero there.
+/// Key fields that Go always writes: absent in JSON means zero there.
 fn zero_key(field: &crate::schema::Field) -> Option<&'static Value> {
     static EMPTY: Value = Value::String(String::new());
-    (matches!(field.schema.kind, Kind::String) && !field.omitempty && !field.pointer && !field.required)
-        .then_some(&EMPTY)
+    static ZERO: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::from(0));
+    if field.omitempty || field.pointer || field.schema.custom.is_some() {
+        return None;
+    }
+    match field.schema.kind {
+        Kind::String => Some(&EMPTY),
+        Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 => Some(&ZERO),
+        _ => None,
+    }
 }

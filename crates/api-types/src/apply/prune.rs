@@ -62,8 +62,8 @@ fn part<'s>(
 
 /// Removes from `merged` what the applier set last time, does not set now, and nobody else owns.
 ///
-/// `entries` already hold the applier's new set.
-pub(super) fn prune(schema: &Schema, merged: &Value, last: &Set, entries: &[Entry]) -> Value {
+/// `entries` already hold the applier's new set; `system` are fields that belong to the server.
+pub(super) fn prune(schema: &Schema, merged: &Value, last: &Set, entries: &[Entry], system: &Set) -> Value {
     if last.is_empty() {
         return merged.clone();
     }
@@ -73,7 +73,7 @@ pub(super) fn prune(schema: &Schema, merged: &Value, last: &Set, entries: &[Entr
     let after_removal = |value: &Value| field_set(schema, value).with_struct_fields(node);
 
     let pruned = remove(schema, merged, &last);
-    let mut owned = Set::new();
+    let mut owned = system.clone();
     for entry in entries {
         owned.add(&entry.fields);
     }

@@ -86,6 +86,17 @@ fn applies_share_conflict_and_prune() {
 }
 
 #[test]
+fn pruning_spares_the_servers_fields() {
+    let m = manager("v1", "ConfigMap");
+    let config = |labels: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": labels}});
+    let mut live = m.apply(None, &config(json!({"a": "b"})), "a", false, now()).unwrap();
+    live["metadata"]["uid"] = json!("u");
+    let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+    let next = m.apply(Some(&live), &bare, "a", false, now()).unwrap();
+    assert_eq!(next["metadata"], json!({"name": "c", "uid": "u"}));
+}
+
+#[test]
 fn many_updaters_are_capped() {
     let m = manager("v1", "ConfigMap");
     let mut live = config_map(json!({"k": "v"}));

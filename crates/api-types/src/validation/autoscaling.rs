@@ -83,6 +83,8 @@ fn validate_metric(errors: &mut ErrorList, path: &Path<'_>, metric: &Value) {
     }
     let supported: Vec<&str> = SOURCES.iter().map(|(name, _)| *name).collect();
     if !supported.contains(&kind) {
+        // Upstream says so before and after it has looked at the sources.
+        errors.not_supported(&path.child("type"), kind, &supported);
         errors.not_supported(&path.child("type"), kind, &supported);
     }
     // Sources are looked at in this order, whatever the type.

@@ -31,7 +31,12 @@ const SPEC: Path<'static> = Path::new("spec");
 fn job(object: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     generated_selector(&mut errors, object);
-    let spec = &object["spec"];
+    errors.append(job_spec(&object["spec"]));
+    errors
+}
+
+fn job_spec(spec: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
     match get(spec, "selector") {
         None => errors.required(&SPEC.child("selector"), ""),
         selector => label_selector(&mut errors, &SPEC.child("selector"), selector),
@@ -223,7 +228,9 @@ fn exit_codes(errors: &mut ErrorList, path: &Path<'_>, codes: &Value, names: &[&
 }
 
 fn job_update(new: &Value, old: &Value) -> ErrorList {
+    // Upstream checks the spec once as a new one and once as a changed one.
     let mut errors = job(new);
+    errors.append(job_spec(&new["spec"]));
     let (spec, before) = (&new["spec"], &old["spec"]);
     let elastic = text(spec, "completionMode") == "Indexed"
         && int(spec, "completions") == int(spec, "parallelism")

@@ -69,12 +69,40 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
 }
 
 /// All rules for a changed object, metadata first.
+///
+/// Upstream checks metadata in its generic registry and again with the kind, so that each fault is a cause twice (or
+/// more, where the kind runs its rules for new objects too); clients see the causes.
 pub fn update(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
-    let mut errors = meta::validate_update(object, old);
+    let custom = resource.schema.custom.is_some();
+    let mut errors = meta::validate_create(object, resource.namespaced, name::path_segment_rule, true);
+    errors.append(meta::validate_update(object, old));
+    errors.append(meta::validate_update(object, old));
     if let Some(validator) = for_kind(&resource.group, &resource.kind) {
+        if runs_creation_rules(&resource.group, &resource.kind) {
+            errors.append(meta::validate_create(object, resource.namespaced, validator.name, custom));
+        }
         errors.append((validator.update)(object, old));
     }
     errors
+}
+
+/// Kinds whose changed objects have their metadata checked as new ones have.
+fn runs_creation_rules(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        (
+            "",
+            "ConfigMap"
+                | "Secret"
+                | "Pod"
+                | "Service"
+                | "PersistentVolumeClaim"
+                | "PersistentVolume"
+                | "LimitRange"
+                | "Endpoints"
+        ) | ("batch", "Job")
+            | ("rbac.authorization.k8s.io", _)
+    )
 }
 
 /// All rules for a change through the status subresource.

@@ -299,9 +299,8 @@ fn traffic_policies(errors: &mut ErrorList, spec: &Value, kind: &str) {
     let path = SPEC.child("healthCheckNodePort");
     let port = int(spec, "healthCheckNodePort").unwrap_or(0);
     if kind == "LoadBalancer" && policy == "Local" {
-        if port == 0 {
-            errors.required(&path, "");
-        } else {
+        // A port that the client left out is allocated later.
+        if port != 0 {
             errors.invalid_each(&path, port, name::port_number(port));
         }
     } else if port != 0 {
@@ -320,7 +319,8 @@ fn traffic_policies(errors: &mut ErrorList, spec: &Value, kind: &str) {
 fn update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let (spec, before) = (&new["spec"], &old["spec"]);
-    if text(spec, "type") != "ExternalName" && text(before, "type") != "ExternalName" {
+    let has_address = |s: &Value| matches!(text(s, "type"), "ClusterIP" | "NodePort" | "LoadBalancer");
+    if has_address(spec) && has_address(before) {
         cluster_ips_update(&mut errors, spec, before);
     }
     let (kind, was) = (text(spec, "type"), text(before, "type"));

@@ -48,9 +48,9 @@ fn same_containers(errors: &mut ErrorList, list: &str, spec: &Value, old: &Value
     }
     for (i, container) in new.iter().enumerate() {
         let image = text(container, "image");
-        let missing = Error::required(&path.index(i).child("image"), "");
-        // The rules of new pods have reported an empty image already, once more is what upstream says.
-        if image.trim() != image && !errors.contains(&missing) {
+        if image.is_empty() {
+            errors.required(&path.index(i).child("image"), "");
+        } else if image.trim() != image {
             let detail = "must not have leading or trailing whitespace";
             errors.invalid(&path.index(i).child("image"), image, detail);
         }
