@@ -32,7 +32,7 @@ struct State {
 }
 
 impl ProxyHealth {
-    /// A proxy that has not programmed anything yet, and is not healthy until it has.
+    /// A proxy that has not programmed anything yet: alive, and not healthy until it has.
     pub fn new(patience: Duration) -> Self {
         let state = State {
             started: false,
@@ -59,17 +59,21 @@ impl ProxyHealth {
         self.state.lock().node_eligible = eligible;
     }
 
-    fn healthy(&self) -> bool {
-        let state = self.state.lock();
-        state.started && state.waiting_since.is_none_or(|since| since.elapsed() < self.patience)
+    /// No change has waited too long.
+    fn alive(&self) -> bool {
+        self.state.lock().waiting_since.is_none_or(|since| since.elapsed() < self.patience)
     }
 
-    /// `/healthz` (which also asks whether the node is going away, KEP-3836) and `/livez`.
+    fn healthy(&self) -> bool {
+        self.alive() && self.state.lock().started
+    }
+
+    /// `/healthz` (which also asks whether rules are written and the node stays, KEP-3836) and `/livez`.
     pub fn respond(&self, path: &str) -> Response<Full<Bytes>> {
         let eligible = self.state.lock().node_eligible;
         let (good, counter) = match path {
             "/healthz" => (self.healthy() && eligible, &METRICS.healthz),
-            "/livez" => (self.healthy(), &METRICS.livez),
+            "/livez" => (self.alive(), &METRICS.livez),
             _ => return not_found(),
         };
         let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -21,5 +21,6 @@ mod metrics;
 pub mod options;
 mod proxy;
 mod sysctl;
+mod watch;
 
 pub use proxy::run;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use api_types::k8s::api::core::v1::{Node, Service};
-use api_types::k8s::api::discovery::v1::EndpointSlice;
-use client::{Change, Informers, Scope, Subscription};
+use client::Informers;
 use component::Context;
 use component::exit::WithCure;
 use component::pages::{self, Pages, listen_address};
@@ -26,6 +24,7 @@ use crate::options::Options;
 use crate::program::nftables::{NfTables, TABLE};
 use crate::program::{Program, ServiceChange};
 use crate::sysctl;
+use crate::watch::{Event, Watch};
 
 /// How often the kernel is asked whether our rules are still there, and this host's addresses are read.
 const VERIFY: Duration = Duration::from_secs(5);
@@ -33,10 +32,6 @@ const VERIFY: Duration = Duration::from_secs(5);
 const RESYNC: Duration = Duration::from_secs(3600);
 /// First and longest pause after a sync that failed.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// Objects that no proxy has to look at.
-const NOT_HEADLESS: &str = "!service.kubernetes.io/headless";
-const FOR_US: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
 
 /// Runs kube-proxy until shutdown.
 ///
@@ -95,12 +90,6 @@ struct Proxy {
     last_full: Instant,
 }
 
-struct Subscriptions {
-    services: Subscription<Service>,
-    slices: Subscription<EndpointSlice>,
-    nodes: Subscription<Node>,
-}
-
 impl Proxy {
     fn new(configuration: &Configuration, node_name: &str, context: &Context) -> anyhow::Result<Self> {
         let settings = Settings::of(configuration);
@@ -147,15 +136,8 @@ impl Proxy {
     }
 
     async fn run(mut self, informers: Informers, context: Context) -> anyhow::Result<()> {
-        informers.transform::<Service>(trim_service);
-        informers.transform::<EndpointSlice>(trim_slice);
-        informers.transform::<Node>(trim_node);
-        let node = format!("metadata.name={}", self.index.node_name());
-        let mut subscriptions = Subscriptions {
-            services: informers.select::<Service>(Scope::labels(FOR_US)).subscribe(),
-            slices: informers.select::<EndpointSlice>(Scope::labels(NOT_HEADLESS)).subscribe(),
-            nodes: informers.select::<Node>(Scope::fields(node)).subscribe(),
-        };
+        let mut watch = Watch::start(&informers, self.index.node_name());
+        tracing::info!("waiting for Services, EndpointSlices and this Node from the apiserver");
         // Programming half a picture would cut off Services that an earlier run has programmed.
         if !informers.synced().await {
             return Ok(());
@@ -164,7 +146,9 @@ impl Proxy {
         verify.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut retry, mut pause) = (None, RETRY.0);
         loop {
-            subscriptions.drain(&mut self);
+            while let Some(event) = watch.try_next() {
+                self.take(&event);
+            }
             // Blocks this task while the kernel works; what happens meanwhile gathers in the subscriptions.
             if retry.is_none() {
                 match tokio::task::block_in_place(|| self.sync()) {
@@ -182,10 +166,27 @@ impl Proxy {
             }
             tokio::select! {
                 () = context.shutdown.cancelled() => return Ok(()),
-                () = subscriptions.next(&mut self) => {}
+                event = watch.next() => self.take(&event),
                 _ = verify.tick() => tokio::task::block_in_place(|| self.verify()),
                 () = until(retry) => retry = None,
             }
+        }
+    }
+
+    /// Takes a change in.
+    fn take(&mut self, event: &Event) {
+        if !event.apply(&mut self.index) {
+            return;
+        }
+        if matches!(event, Event::Node(_)) {
+            let node = self.index.node();
+            tracing::info!(addresses = ?node.addresses, zone = ?node.zone, leaving = node.leaving, deleted = node.deleted, "this node changed");
+            self.health.set_node_eligible(!node.leaving && !node.deleted);
+        }
+        self.health.queued();
+        METRICS.pending.set(self.index.pending() as i64);
+        for program in &self.programs {
+            METRICS.last_queued.with_label_values(&[label(program.family())]).set(unix_seconds());
         }
     }
 
@@ -306,75 +307,6 @@ fn delete_stale(
     Ok(flows.len() as u64)
 }
 
-impl Subscriptions {
-    /// Waits for one change and takes it in.
-    async fn next(&mut self, proxy: &mut Proxy) {
-        tokio::select! {
-            change = self.services.next() => proxy.service(&change),
-            change = self.slices.next() => proxy.slice(&change),
-            change = self.nodes.next() => proxy.node(&change),
-        }
-    }
-
-    /// Takes in all changes that are there.
-    fn drain(&mut self, proxy: &mut Proxy) {
-        while let Some(change) = self.nodes.try_next() {
-            proxy.node(&change);
-        }
-        while let Some(change) = self.services.try_next() {
-            proxy.service(&change);
-        }
-        while let Some(change) = self.slices.try_next() {
-            proxy.slice(&change);
-        }
-    }
-}
-
-impl Proxy {
-    fn service(&mut self, change: &Change<Service>) {
-        let changed = match &change.new {
-            Some(service) => self.index.apply_service(service),
-            None => self.index.delete_service(&change.key.namespace, &change.key.name),
-        };
-        if changed {
-            METRICS.service_changes.inc();
-            self.queued();
-        }
-    }
-
-    fn slice(&mut self, change: &Change<EndpointSlice>) {
-        let changed = match &change.new {
-            Some(slice) => self.index.apply_slice(slice),
-            None => self.index.delete_slice(&change.key.namespace, &change.key.name),
-        };
-        if changed {
-            METRICS.endpoint_changes.inc();
-            self.queued();
-        }
-    }
-
-    fn node(&mut self, change: &Change<Node>) {
-        let changed = match &change.new {
-            Some(node) => self.index.apply_node(node),
-            None => self.index.delete_node(),
-        };
-        if changed {
-            let node = self.index.node();
-            tracing::info!(addresses = ?node.addresses, zone = ?node.zone, leaving = node.leaving, deleted = node.deleted, "this node changed");
-            self.health.set_node_eligible(!node.leaving && !node.deleted);
-            self.queued();
-        }
-    }
-
-    fn queued(&self) {
-        self.health.queued();
-        METRICS.pending.set(self.index.pending() as i64);
-        for program in &self.programs {
-            METRICS.last_queued.with_label_values(&[label(program.family())]).set(unix_seconds());
-        }
-    }
-}
-
 /// IPv4 always; IPv6 where the kernel has it.
 fn families() -> Vec<Family> {
     let mut families = vec![Family::V4];
@@ -393,27 +325,4 @@ async fn until(at: Option<tokio::time::Instant>) {
 
 fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-fn trim_service(service: &mut Service) {
-    service.metadata.annotations = None;
-    if let Some(spec) = &mut service.spec {
-        spec.selector = None;
-    }
-}
-
-fn trim_slice(slice: &mut EndpointSlice) {
-    slice.metadata.owner_references = None;
-    for endpoint in slice.endpoints.iter_mut().flatten() {
-        endpoint.target_ref = None;
-        endpoint.zone = None;
-    }
-}
-
-fn trim_node(node: &mut Node) {
-    node.metadata.annotations = None;
-    if let Some(status) = &mut node.status {
-        status.images = None;
-        status.conditions = None;
-    }
 }
