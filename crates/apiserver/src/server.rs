@@ -15,6 +15,7 @@ use storage::Store;
 
 use crate::allocation::Allocators;
 use crate::filters::{self, InFlight, Peers};
+use crate::openapi::Documents;
 use crate::options::Options;
 use crate::registry::{Registry, Settings};
 use crate::start;
@@ -45,6 +46,8 @@ pub struct Server {
     pub peers: Peers,
     /// Limits of requests at once.
     pub in_flight: InFlight,
+    /// OpenAPI documents that were asked for.
+    pub openapi: Documents,
     /// Cancelled when the server has to stop.
     pub shutdown: CancellationToken,
     /// Whether the server was told to stop.
@@ -155,6 +158,7 @@ async fn build(
         tokens,
         health,
         peers: Peers::default(),
+        openapi: Documents::default(),
         shutdown,
         stopping: AtomicBool::new(false),
         advertised,

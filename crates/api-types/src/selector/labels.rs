@@ -240,7 +240,7 @@ impl Selector {
         let Some(selector) = selector else { return Ok(Self::nothing()) };
         let mut out = Vec::new();
         for (key, value) in selector.match_labels.iter().flatten() {
-            out.push(Requirement::new(key, Operator::In, [value.clone()], None)?);
+            out.push(Requirement::new(key, Operator::Equals, [value.clone()], None)?);
         }
         for term in selector.match_expressions.iter().flatten() {
             let operator = operator_of(&term.operator)?;
@@ -255,7 +255,7 @@ impl Selector {
         let mut out = Vec::new();
         for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
             let value = value.as_str().unwrap_or_default().to_owned();
-            out.push(Requirement::new(key, Operator::In, [value], None)?);
+            out.push(Requirement::new(key, Operator::Equals, [value], None)?);
         }
         for term in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             let text = |key| term.get(key).and_then(Value::as_str).unwrap_or_default();

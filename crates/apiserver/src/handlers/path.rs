@@ -40,7 +40,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         }
         ["flagz" | "statusz"] => Err(statusz_not_acceptable(&call)),
         ["api", ..] | ["apis", ..] if !path.starts_with("//") => discovery::handle(server, &call, &segments),
-        ["openapi", ..] => crate::openapi::handle(server, &call),
+        ["openapi", ..] => crate::openapi::handle(server, &call).await,
         _ => Err(plain_not_found()).or_else(|_: Error| Ok(page_not_found())),
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, Method, Response};
+use http::{Method, Response};
 use parking_lot::Mutex;
 
 use crate::error::{self, Error, Result};
@@ -42,7 +41,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         return Err(refused(&endpoint, &call));
     }
     let accepted = media::accept(&call.parts.headers, true, matches!(info.verb.as_str(), "list" | "watch"))?;
-    let gzip = takes_gzip(&call.parts.headers);
+    let gzip = respond::takes_gzip(&call.parts.headers);
     let Call { parts, body, info, query, user } = call;
     let body = match parts.method {
         Method::GET => Bytes::new(),
@@ -192,11 +191,3 @@ fn deprecation(endpoint: &Endpoint) -> Option<&'static str> {
     }
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
-}

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 use storage::Page;
@@ -409,6 +409,16 @@ fn go_type(endpoint: &Endpoint, suffix: &str) -> String {
         group => group.split('.').next().unwrap_or_default(),
     };
     format!("{package}.{}{suffix}", endpoint.info.kind)
+}
+
+/// Whether the client accepts gzip.
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
 }
 
 fn gzip(chunks: &[Bytes]) -> Result<Bytes> {

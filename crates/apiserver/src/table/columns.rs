@@ -35,7 +35,8 @@ pub fn scale() -> Value {
 /// One definition. Without a description of its own, the column gets the one that its name has everywhere.
 pub fn definition(name: &str, type_: &str, format: &str, priority: i32, own: &str) -> Value {
     let description = if own.is_empty() { describe(name) } else { own };
-    let description = if description.is_empty() { name } else { description };
+    let description =
+        if description.is_empty() { format!("{name} of the object") } else { description.to_owned() };
     json!({
         "name": name, "type": type_, "format": format, "priority": priority, "description": description,
     })

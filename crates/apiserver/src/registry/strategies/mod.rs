@@ -17,6 +17,7 @@ use api_types::resource::ResourceInfo;
 
 use super::Settings;
 use super::strategy::{Base, Strategy};
+pub use table::traits;
 
 /// Selectable fields that have a second source or a default: group, resource, label, other path, default.
 pub const FIELD_EXTRAS: [(&str, &str, &str, &str, &str); 5] = [
