@@ -1,11 +1,12 @@
 //! What the rest of the kubelet may know about the node it runs on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api_types::k8s::api::core::v1::Node;
 use api_types::k8s::apimachinery::pkg::api::resource::Quantity;
 use parking_lot::RwLock;
-use std::sync::Arc;
+use tokio::sync::watch;
 
 use crate::pod::fields;
 use crate::pod::resources::whole;
@@ -15,6 +16,7 @@ pub struct Host {
     /// The Node object's name.
     pub name: String,
     state: RwLock<State>,
+    asked: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -45,7 +47,7 @@ impl Host {
             network_problem: unknown,
             node: None,
         };
-        Self { name, state: RwLock::new(state) }
+        Self { name, state: RwLock::new(state), asked: watch::Sender::new(false) }
     }
 
     /// Node addresses, the primary first.
@@ -83,6 +85,15 @@ impl Host {
         let mut state = self.state.write();
         state.runtime_problem = runtime_problem;
         state.network_problem = network_problem;
+        drop(state);
+        self.asked.send_replace(true);
+    }
+
+    /// Waits until the runtime has been asked once, so that a restart of the kubelet is not taken for a sick node.
+    pub async fn runtime_asked(&self) {
+        // The sender lives in `self`, so the channel cannot close while we wait.
+        let closed = self.asked.subscribe().wait_for(|asked| *asked).await.is_err();
+        debug_assert!(!closed);
     }
 
     /// The Node object as last seen in the API.

@@ -7,18 +7,18 @@ use component::Context;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Late;
 use crate::config::{Configuration, Flags};
 use crate::cri::{Runtime, relist};
-use crate::api::Late;
 use crate::events::Events;
-use crate::images::Puller;
+use crate::images::{Puller, gc};
 use crate::online::Online;
 use crate::paths::Paths;
 use crate::pod::dns;
 use crate::pod_worker::{Input, Manager, Source, StatusSink, Tools, registry::Registry};
 use crate::sources::files::Files;
 use crate::steps::{Parts, Settings, Steps};
-use crate::{api, cgroups, logs, node, server};
+use crate::{api, cgroups, eviction, logs, node, server};
 
 /// Inputs to the pod manager that may wait.
 const INPUTS: usize = 256;
@@ -31,14 +31,19 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
     node::preflight::make_directories(&paths)?;
     let cgroups = cgroups_of(&configuration)?;
     let host = Arc::new(node::machine::host(&flags, &configuration)?);
-    let runtime = Runtime::new(&configuration.container_runtime_endpoint, configuration.runtime_request_timeout.0)?;
+    let runtime =
+        Runtime::new(&configuration.container_runtime_endpoint, configuration.runtime_request_timeout.0)?;
     let events: Arc<Late<dyn Events>> = Arc::default();
     let sink: Arc<Late<dyn StatusSink>> = Arc::default();
     let objects: Arc<Late<dyn api::Objects>> = Arc::default();
     let registry = Arc::new(Registry::default());
     let client: Arc<Late<client::Client>> = Arc::default();
-    let pressure = Arc::default();
-    let parallel = if configuration.serialize_image_pulls { 1 } else { configuration.max_parallel_image_pulls.unwrap_or(16) };
+    let pressure: eviction::Pressure = Arc::default();
+    let parallel = if configuration.serialize_image_pulls {
+        1
+    } else {
+        configuration.max_parallel_image_pulls.unwrap_or(16)
+    };
     let steps = Steps::new(Parts {
         runtime: runtime.clone(),
         objects: objects.clone(),
@@ -65,7 +70,11 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
     let mut expected = Vec::new();
     if !configuration.static_pod_path.as_os_str().is_empty() {
         expected.push(Source::File);
-        let files = Files::new(configuration.static_pod_path.clone(), host.name.clone(), configuration.file_check_frequency.0);
+        let files = Files::new(
+            configuration.static_pod_path.clone(),
+            host.name.clone(),
+            configuration.file_check_frequency.0,
+        );
         tasks.spawn(files.run(inputs.clone(), stop.clone()));
     }
     if flags.kubeconfig.is_some() {
@@ -83,7 +92,34 @@ pub async fn run(flags: Flags, context: Context) -> Result<(), anyhow::Error> {
             }
         }
     });
-    tasks.spawn(node::runtime_state::watch(runtime.clone(), host.clone(), freshness, stop.clone()));
+    tasks.spawn(node::runtime_state::watch(
+        runtime.clone(),
+        host.clone(),
+        freshness,
+        inputs.clone(),
+        stop.clone(),
+    ));
+    let images = Arc::new(gc::Collector::new(
+        runtime.clone(),
+        image_policy(&flags, &configuration),
+        flags.root_dir.clone(),
+    ));
+    let collector = images.clone();
+    let collector_stop = stop.clone();
+    tasks.spawn(async move { collector.run(collector_stop).await });
+    let eviction = eviction::Watch {
+        thresholds: eviction::thresholds(&configuration),
+        transition: configuration.eviction_pressure_transition_period.0,
+        max_grace: configuration.eviction_max_pod_grace_period,
+        pressure: pressure.clone(),
+        registry: registry.clone(),
+        cgroups: cgroups.clone(),
+        images,
+        root: flags.root_dir.clone(),
+        events: events.clone(),
+        inputs: inputs.clone(),
+    };
+    tasks.spawn(eviction.run(stop.clone()));
     let state = server::State {
         client: client.clone(),
         registry: registry.clone(),
@@ -131,9 +167,21 @@ fn settings(configuration: &Configuration) -> Settings {
     }
 }
 
+fn image_policy(flags: &Flags, configuration: &Configuration) -> gc::Policy {
+    let percent = |value: i32| u64::try_from(value).unwrap_or(100);
+    gc::Policy {
+        high: percent(configuration.image_gc_high_threshold_percent),
+        low: percent(configuration.image_gc_low_threshold_percent),
+        min_age: configuration.image_minimum_gc_age.0,
+        max_age: configuration.image_maximum_gc_age.0,
+        sandbox_image: flags.pod_infra_container_image.clone(),
+    }
+}
+
 fn log_policy(configuration: &Configuration) -> logs::rotate::Policy {
     // The configuration has been checked.
-    let size = api_types::quantity::Quantity::parse(&configuration.container_log_max_size).map_or(10 << 20, |size| size.value());
+    let size = api_types::quantity::Quantity::parse(&configuration.container_log_max_size)
+        .map_or(10 << 20, |size| size.value());
     logs::rotate::Policy {
         max_size: u64::try_from(size).unwrap_or(u64::MAX),
         max_files: configuration.container_log_max_files,
@@ -151,8 +199,13 @@ fn cgroups_of(configuration: &Configuration) -> Result<Option<Arc<cgroups::Cgrou
     };
     let cgroups = cgroups::Cgroups::detect(driver, &configuration.cgroup_root)?;
     for qos in [crate::pod::Qos::Guaranteed, crate::pod::Qos::Burstable, crate::pod::Qos::BestEffort] {
-        let limits = cgroups::Limits { cpu_shares: (qos == crate::pod::Qos::BestEffort).then_some(2), ..Default::default() };
-        cgroups.ensure(&cgroups.class(qos), &limits).context("cannot make the cgroups of pods; the kubelet must run as root with a writable /sys/fs/cgroup")?;
+        let limits = cgroups::Limits {
+            cpu_shares: (qos == crate::pod::Qos::BestEffort).then_some(2),
+            ..Default::default()
+        };
+        cgroups.ensure(&cgroups.class(qos), &limits).context(
+            "cannot make the cgroups of pods; the kubelet must run as root with a writable /sys/fs/cgroup",
+        )?;
     }
     Ok(Some(Arc::new(cgroups)))
 }

@@ -17,8 +17,8 @@ use crate::cri::Runtime;
 use crate::events::{Events, Recorded};
 use crate::host::Host;
 use crate::node::credentials::Credentials;
-use crate::node::registration::Registration;
 use crate::node::lease;
+use crate::node::registration::Registration;
 use crate::pod_worker::registry::Registry;
 use crate::pod_worker::{Input, StatusSink};
 use crate::sources::{api, mirror};
@@ -51,7 +51,13 @@ pub struct Online {
 
 impl Online {
     /// Connects, however long that takes, and starts everything that works with the API.
-    pub async fn run(self, flags: Flags, configuration: Configuration, tasks: TaskTracker, stop: CancellationToken) {
+    pub async fn run(
+        self,
+        flags: Flags,
+        configuration: Configuration,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) {
         let Some(kubeconfig) = flags.kubeconfig.clone() else { return };
         let credentials = Credentials {
             kubeconfig: kubeconfig.clone(),
@@ -142,7 +148,12 @@ async fn connect(credentials: &Credentials, kubeconfig: &std::path::Path) -> Cli
     }
 }
 
-async fn retain(cluster: Arc<Cluster>, writer: Arc<Writer>, registry: Arc<Registry>, stop: CancellationToken) {
+async fn retain(
+    cluster: Arc<Cluster>,
+    writer: Arc<Writer>,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

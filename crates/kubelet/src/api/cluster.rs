@@ -235,7 +235,11 @@ fn needed_by(pod: &Pod) -> Vec<Watched> {
     }
     for volume in pod.spec().volumes.iter().flatten() {
         volume.config_map.iter().for_each(|source| add(Kind::ConfigMap, &source.name));
-        volume.secret.iter().filter_map(|source| source.secret_name.as_ref()).for_each(|name| add(Kind::Secret, name));
+        volume
+            .secret
+            .iter()
+            .filter_map(|source| source.secret_name.as_ref())
+            .for_each(|name| add(Kind::Secret, name));
         let parts = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
         for part in parts {
             part.config_map.iter().for_each(|source| add(Kind::ConfigMap, &source.name));

@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use api_types::k8s::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, PodStatus, Secret, Service};
+use api_types::k8s::api::core::v1::{
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, PodStatus, Secret, Service,
+};
 use async_trait::async_trait;
 
 use super::{Error, Objects, Offline, Token, TokenKey};

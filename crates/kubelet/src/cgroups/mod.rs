@@ -48,7 +48,9 @@ pub struct Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No usable hierarchy.
-    #[error("no cgroup hierarchy with the {controller} controller is mounted under /sys/fs/cgroup; mount cgroup v1 controllers or cgroup2")]
+    #[error(
+        "no cgroup hierarchy with the {controller} controller is mounted under /sys/fs/cgroup; mount cgroup v1 controllers or cgroup2"
+    )]
     NotMounted {
         /// What is missing.
         controller: &'static str,
@@ -99,7 +101,9 @@ impl Name {
     fn directory(&self, driver: Driver) -> PathBuf {
         match driver {
             Driver::Cgroupfs => self.0.iter().collect(),
-            Driver::Systemd => (1..=self.0.len()).map(|depth| Self(self.0[..depth].to_vec()).slice()).collect(),
+            Driver::Systemd => {
+                (1..=self.0.len()).map(|depth| Self(self.0[..depth].to_vec()).slice()).collect()
+            }
         }
     }
 
@@ -238,7 +242,10 @@ impl Cgroups {
 pub fn pod_limits(resources: &PodResources, cfs_period: Option<u64>, pids: Option<i64>) -> Limits {
     Limits {
         cpu_shares: Some(cpu_shares(resources.requests.milli_cpu)),
-        cpu_quota: resources.limit_milli_cpu.zip(cfs_period).map(|(cpu, period)| (cpu_quota(cpu, period), period)),
+        cpu_quota: resources
+            .limit_milli_cpu
+            .zip(cfs_period)
+            .map(|(cpu, period)| (cpu_quota(cpu, period), period)),
         memory: resources.limit_memory,
         pids,
     }
@@ -256,7 +263,9 @@ fn remove_tree(directory: &Path) -> Result<(), Error> {
         remove_tree(&entry.path())?;
     }
     match fs::remove_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove cgroup", directory)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove cgroup", directory)(error))
+        }
         _ => Ok(()),
     }
 }

@@ -16,8 +16,18 @@ fn uid() -> &'static str {
 #[test]
 fn drivers_name_a_pods_cgroup_as_the_runtime_expects() {
     for (driver, root, qos, parent) in [
-        (Driver::Cgroupfs, "/", Qos::Burstable, "/kubepods/burstable/pod0f1e2d3c-aaaa-bbbb-cccc-ddddeeeeffff"),
-        (Driver::Cgroupfs, "/node1", Qos::Guaranteed, "/node1/kubepods/pod0f1e2d3c-aaaa-bbbb-cccc-ddddeeeeffff"),
+        (
+            Driver::Cgroupfs,
+            "/",
+            Qos::Burstable,
+            "/kubepods/burstable/pod0f1e2d3c-aaaa-bbbb-cccc-ddddeeeeffff",
+        ),
+        (
+            Driver::Cgroupfs,
+            "/node1",
+            Qos::Guaranteed,
+            "/node1/kubepods/pod0f1e2d3c-aaaa-bbbb-cccc-ddddeeeeffff",
+        ),
         (
             Driver::Systemd,
             "/",
@@ -38,7 +48,10 @@ fn slices_nest_by_prefix() {
         directory,
         Path::new("kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice")
     );
-    assert_eq!(cgroups.uid_of(&cgroups.class(Qos::Burstable), "kubepods-burstable-poda_b.slice").unwrap(), "a-b");
+    assert_eq!(
+        cgroups.uid_of(&cgroups.class(Qos::Burstable), "kubepods-burstable-poda_b.slice").unwrap(),
+        "a-b"
+    );
 }
 
 #[test]
@@ -52,8 +65,12 @@ fn versions_are_told_apart() {
 fn v2_hands_controllers_down_and_converts_values() {
     let tree = tempfile::tempdir().unwrap();
     fs::write(tree.path().join("cgroup.controllers"), "cpuset cpu io memory pids rdma").unwrap();
-    let limits =
-        Limits { cpu_shares: Some(1024), cpu_quota: Some((50_000, 100_000)), memory: Some(1 << 20), pids: None };
+    let limits = Limits {
+        cpu_shares: Some(1024),
+        cpu_quota: Some((50_000, 100_000)),
+        memory: Some(1 << 20),
+        pids: None,
+    };
     v2::ensure(tree.path(), Path::new("kubepods"), &limits).unwrap();
     let read = |file: &str| fs::read_to_string(tree.path().join(file)).unwrap();
     assert_eq!(read("cgroup.subtree_control"), "+cpu +cpuset +memory +pids +io");

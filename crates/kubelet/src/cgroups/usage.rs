@@ -52,9 +52,15 @@ pub fn node() -> Usage {
         .lines()
         .next()
         .map(|line| {
-            let fields: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+            let fields: Vec<u64> =
+                line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
             // user, nice, system, irq, softirq, steal; idle (3) and iowait (4) are not work.
-            fields.iter().enumerate().filter(|(index, _)| !matches!(index, 3 | 4) && *index < 8).map(|(_, v)| v).sum()
+            fields
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| !matches!(index, 3 | 4) && *index < 8)
+                .map(|(_, v)| v)
+                .sum()
         })
         .unwrap_or(0);
     Usage {

@@ -304,13 +304,17 @@ impl Configuration {
             "tlsCertFile and tlsPrivateKeyFile: set both or neither".into(),
         );
         let sizes = [("containerLogMaxSize", &self.container_log_max_size)].into_iter();
-        let reserved = |name| move |(key, value): (&String, &String)| (format!("{name}[{key}]"), value.clone());
+        let reserved =
+            |name| move |(key, value): (&String, &String)| (format!("{name}[{key}]"), value.clone());
         let sizes = sizes
             .map(|(name, value)| (name.to_owned(), value.clone()))
             .chain(self.system_reserved.iter().map(reserved("systemReserved")))
             .chain(self.kube_reserved.iter().map(reserved("kubeReserved")));
         for (name, value) in sizes {
-            need(Quantity::parse(&value).is_ok(), format!("{name}: {value:?} is not a quantity; write for example 10Mi or 500m"));
+            need(
+                Quantity::parse(&value).is_ok(),
+                format!("{name}: {value:?} is not a quantity; write for example 10Mi or 500m"),
+            );
         }
         need(
             self.container_log_max_files >= 2,
@@ -319,7 +323,9 @@ impl Configuration {
         let (low, high) = (self.image_gc_low_threshold_percent, self.image_gc_high_threshold_percent);
         need(
             (0..=100).contains(&low) && (0..=100).contains(&high) && low < high,
-            format!("imageGCLowThresholdPercent: {low} must be below imageGCHighThresholdPercent: {high}, both 0 to 100"),
+            format!(
+                "imageGCLowThresholdPercent: {low} must be below imageGCHighThresholdPercent: {high}, both 0 to 100"
+            ),
         );
         let longest = self.crash_loop_back_off.max_container_restart_period.0;
         need(
@@ -331,7 +337,10 @@ impl Configuration {
         }
         for entry in &self.enforce_node_allocatable {
             let fine = matches!(entry.as_str(), "pods" | "none" | "");
-            need(fine, format!("enforceNodeAllocatable: {entry:?} is not served by this kubelet; use pods or none"));
+            need(
+                fine,
+                format!("enforceNodeAllocatable: {entry:?} is not served by this kubelet; use pods or none"),
+            );
         }
         crate::eviction::check(self, problems);
     }

@@ -120,17 +120,19 @@ impl component::Options for Flags {
     fn validate(&self, problems: &mut Vec<String>) {
         self.gates.features(problems);
         for label in &self.node_labels {
-            if !label.split_once('=').is_some_and(|(key, _)| !key.is_empty()) {
+            if label.split_once('=').is_none_or(|(key, _)| key.is_empty()) {
                 problems.push(format!("--node-labels: {label:?} is not key=value"));
             }
         }
         for taint in &self.register_with_taints {
             if parse_taint(taint).is_none() {
-                problems.push(format!("--register-with-taints: {taint:?} is not key=value:effect or key:effect"));
+                problems
+                    .push(format!("--register-with-taints: {taint:?} is not key=value:effect or key:effect"));
             }
         }
         if self.bootstrap_kubeconfig.is_some() && self.kubeconfig.is_none() {
-            problems.push("--bootstrap-kubeconfig needs --kubeconfig, the file to write the result to".into());
+            problems
+                .push("--bootstrap-kubeconfig needs --kubeconfig, the file to write the result to".into());
         }
     }
 }
@@ -138,7 +140,8 @@ impl component::Options for Flags {
 impl Flags {
     /// Labels for the node.
     pub fn labels(&self) -> Vec<(String, String)> {
-        let split = |label: &String| label.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let split =
+            |label: &String| label.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         self.node_labels.iter().filter_map(split).collect()
     }
 
@@ -177,7 +180,8 @@ impl Flags {
             to.cluster_dns.clone_from(&self.cluster_dns);
         }
         if !self.register_with_taints.is_empty() {
-            to.register_with_taints = self.register_with_taints.iter().filter_map(|text| parse_taint(text)).collect();
+            to.register_with_taints =
+                self.register_with_taints.iter().filter_map(|text| parse_taint(text)).collect();
         }
     }
 }

@@ -5,7 +5,8 @@ mod flags;
 mod unserved;
 
 pub use file::{
-    Anonymous, Authentication, Authorization, Configuration, CrashLoopBackOff, Webhook, WebhookAuthorization, X509,
+    Anonymous, Authentication, Authorization, Configuration, CrashLoopBackOff, Webhook, WebhookAuthorization,
+    X509,
 };
 pub use flags::Flags;
 
@@ -43,7 +44,8 @@ pub fn load(flags: &Flags) -> Result<Configuration, Error> {
 }
 
 fn read(path: &Path) -> Result<(Configuration, Vec<String>), Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     parse(path, &text)
 }
 

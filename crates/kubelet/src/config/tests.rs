@@ -47,8 +47,10 @@ fn what_cannot_be_obeyed_is_named() {
 
 #[test]
 fn bad_values_are_reported_together() {
-    let (configuration, _) =
-        read("cgroupDriver: none\nclusterDNS: [x]\ncontainerLogMaxSize: big\nimageGCLowThresholdPercent: 90\n").unwrap();
+    let (configuration, _) = read(
+        "cgroupDriver: none\nclusterDNS: [x]\ncontainerLogMaxSize: big\nimageGCLowThresholdPercent: 90\n",
+    )
+    .unwrap();
     let mut problems = Vec::new();
     configuration.check(&mut problems);
     assert_eq!(problems.len(), 4, "{problems:?}");
@@ -56,7 +58,8 @@ fn bad_values_are_reported_together() {
 
 #[test]
 fn defaults_are_upstreams() {
-    let shared = std::env::var("COXSWAIN_SHARED").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into());
+    let shared = std::env::var("COXSWAIN_SHARED")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into());
     let path = Path::new(&shared).join("facts/config_defaults/kubelet.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (upstream, problems) = parse(&path, &text).unwrap();

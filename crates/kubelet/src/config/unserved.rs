@@ -81,10 +81,13 @@ pub fn take(text: &str) -> (String, Vec<String>) {
     let mut problems = Vec::new();
     for (key, default) in KEYS {
         let Some(value) = map.remove(*key) else { continue };
-        let default: Value = if *default == ANY { value.clone() } else { serde_yaml::from_str(default).unwrap_or_default() };
+        let default: Value =
+            if *default == ANY { value.clone() } else { serde_yaml::from_str(default).unwrap_or_default() };
         if value != default && !is_zero(&value) {
             let shown = serde_json::to_string(&value).unwrap_or_default();
-            problems.push(format!("{key}: {shown} is not served by this kubelet; remove the key to get its default"));
+            problems.push(format!(
+                "{key}: {shown} is not served by this kubelet; remove the key to get its default"
+            ));
         }
     }
     match serde_yaml::to_string(&Value::Mapping(map)) {

@@ -1,6 +1,6 @@
 //! Labels and annotations that tie runtime objects to pods. Other node agents read them, so the names are upstream's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use api_types::k8s::api::core::v1::{Container, Pod};
 
@@ -27,7 +27,8 @@ pub const POD_TERMINATION_GRACE: &str = "io.kubernetes.pod.terminationGracePerio
 
 /// Labels of a pod's sandbox: the pod's own labels and the identifying ones, which win.
 pub fn sandbox_labels(pod: &Pod) -> HashMap<String, String> {
-    let mut labels: HashMap<String, String> = pod.metadata.labels.clone().unwrap_or_default().into_iter().collect();
+    let mut labels: HashMap<String, String> =
+        pod.metadata.labels.clone().unwrap_or_default().into_iter().collect();
     labels.extend(identity(pod));
     labels
 }
@@ -58,14 +59,17 @@ pub fn container_annotations(pod: &Pod, container: &Container, attempt: u32) -> 
 
 /// Annotations of a sandbox: those of the pod.
 pub fn sandbox_annotations(pod: &Pod) -> HashMap<String, String> {
-    pod.metadata.annotations.clone().unwrap_or_else(BTreeMap::new).into_iter().collect()
+    pod.metadata.annotations.clone().unwrap_or_default().into_iter().collect()
 }
 
 /// Fingerprint (32 bit FNV-1a, hexadecimal) of the fields whose change restarts a container in place: its name and image.
 pub fn spec_hash(container: &Container) -> String {
     let image = container.image.as_deref().unwrap_or_default();
     let bytes = container.name.bytes().chain([0]).chain(image.bytes());
-    format!("{:x}", bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
+    format!(
+        "{:x}",
+        bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    )
 }
 
 fn identity(pod: &Pod) -> [(String, String); 3] {

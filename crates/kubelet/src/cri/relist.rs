@@ -47,7 +47,8 @@ impl Freshness {
     pub fn problem(&self) -> Option<String> {
         let last = *self.last.lock();
         match last {
-            None => Some("PLEG is not healthy: the container runtime has not been listed yet".into()),
+            // The first listing is under way; if it fails, the runtime's own status says why.
+            None => None,
             Some(at) if at.elapsed() > STALE => Some(format!(
                 "PLEG is not healthy: pleg was last seen active {}s ago; threshold is {}s",
                 at.elapsed().as_secs(),
@@ -59,7 +60,12 @@ impl Freshness {
 }
 
 /// Watches the runtime until `stop`; sends each changed pod. The first listing reports every pod that exists.
-pub async fn run(runtime: Runtime, freshness: Freshness, changes: mpsc::Sender<Changed>, stop: CancellationToken) {
+pub async fn run(
+    runtime: Runtime,
+    freshness: Freshness,
+    changes: mpsc::Sender<Changed>,
+    stop: CancellationToken,
+) {
     let mut known = HashMap::new();
     let mut failing = false;
     let mut events = Events::open(&runtime).await;
@@ -135,7 +141,8 @@ struct Seen {
 /// One fingerprint per pod over the identities and states of what it has in the runtime. Hashes are added, so that the
 /// order of the answer does not matter.
 async fn list(runtime: &Runtime) -> Result<HashMap<String, Seen>, Error> {
-    let (sandboxes, containers) = futures::try_join!(runtime.list_sandboxes(None), runtime.list_containers(None))?;
+    let (sandboxes, containers) =
+        futures::try_join!(runtime.list_sandboxes(None), runtime.list_containers(None))?;
     let from_file = |sandbox: &super::v1::PodSandbox| {
         sandbox.annotations.get(CONFIG_SOURCE).is_some_and(|source| source == "file")
     };
@@ -172,7 +179,11 @@ fn difference(before: &HashMap<String, Seen>, now: &HashMap<String, Seen>) -> Ve
         from_file: seen.from_file,
         exists,
     };
-    let gone = before.iter().filter(|(uid, _)| !now.contains_key(*uid)).map(|(uid, seen)| changed(uid, seen, false));
-    let new = now.iter().filter(|(uid, seen)| before.get(*uid) != Some(seen)).map(|(uid, seen)| changed(uid, seen, true));
+    let gone =
+        before.iter().filter(|(uid, _)| !now.contains_key(*uid)).map(|(uid, seen)| changed(uid, seen, false));
+    let new = now
+        .iter()
+        .filter(|(uid, seen)| before.get(*uid) != Some(seen))
+        .map(|(uid, seen)| changed(uid, seen, true));
     gone.chain(new).collect()
 }

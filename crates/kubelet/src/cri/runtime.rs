@@ -191,7 +191,11 @@ impl Runtime {
     }
 
     /// Creates and starts a sandbox. Network set-up may be slow, so the limit is at least four minutes.
-    pub async fn run_pod_sandbox(&self, config: v1::PodSandboxConfig, handler: &str) -> Result<String, Error> {
+    pub async fn run_pod_sandbox(
+        &self,
+        config: v1::PodSandboxConfig,
+        handler: &str,
+    ) -> Result<String, Error> {
         let request = v1::RunPodSandboxRequest { config: Some(config), runtime_handler: handler.into() };
         let limit = self.timeout.max(Duration::from_secs(240));
         let mut call = self.runtime.clone();

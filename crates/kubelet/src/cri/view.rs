@@ -149,9 +149,8 @@ impl Observer {
             }
         }
         view.containers = seen.values().cloned().collect();
-        view.containers.sort_by(|a, b| {
-            (b.attempt, &b.created_at, &b.id).cmp(&(a.attempt, &a.created_at, &a.id))
-        });
+        view.containers
+            .sort_by(|a, b| (b.attempt, &b.created_at, &b.id).cmp(&(a.attempt, &a.created_at, &a.id)));
         seen.retain(|_, container| container.state == State::Exited);
         self.exited = seen;
         Ok(view)
@@ -180,7 +179,8 @@ async fn observe_sandbox(
         Err(error) => return Err(error),
     };
     if let Some(network) = status.network {
-        sandbox.ips = std::iter::once(network.ip).chain(network.additional_ips.into_iter().map(|ip| ip.ip)).collect();
+        sandbox.ips =
+            std::iter::once(network.ip).chain(network.additional_ips.into_iter().map(|ip| ip.ip)).collect();
         sandbox.ips.retain(|ip| !ip.is_empty());
     }
     let options = status.linux.and_then(|linux| linux.namespaces).and_then(|namespaces| namespaces.options);

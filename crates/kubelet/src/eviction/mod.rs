@@ -1,12 +1,12 @@
 //! Node pressure: when memory or disk runs short, pods leave the node before the kernel takes what it wants.
 
-pub mod signals;
 mod rank;
+pub mod signals;
 mod watch;
 
 use api_types::quantity::Quantity;
 
-
+pub use watch::{Pressure, Watch};
 
 use crate::config::Configuration;
 use signals::Signal;
@@ -54,15 +54,23 @@ impl Limit {
 /// The thresholds of a configuration that has passed [`check`].
 pub fn thresholds(configuration: &Configuration) -> Vec<Threshold> {
     let mut found = Vec::new();
-    let defaults = || DEFAULTS.iter().map(|(signal, limit)| ((*signal).to_owned(), (*limit).to_owned())).collect();
+    let defaults =
+        || DEFAULTS.iter().map(|(signal, limit)| ((*signal).to_owned(), (*limit).to_owned())).collect();
     let hard: std::collections::BTreeMap<String, String> =
         configuration.eviction_hard.clone().unwrap_or_else(defaults);
     for (name, text) in &hard {
         let parsed = Signal::parse(name).zip(parse_limit(text));
-        found.extend(parsed.map(|(signal, limit)| Threshold { signal, limit, grace: std::time::Duration::ZERO }));
+        found.extend(parsed.map(|(signal, limit)| Threshold {
+            signal,
+            limit,
+            grace: std::time::Duration::ZERO,
+        }));
     }
     for (name, text) in &configuration.eviction_soft {
-        let grace = configuration.eviction_soft_grace_period.get(name).map_or(std::time::Duration::ZERO, |grace| grace.0);
+        let grace = configuration
+            .eviction_soft_grace_period
+            .get(name)
+            .map_or(std::time::Duration::ZERO, |grace| grace.0);
         let parsed = Signal::parse(name).zip(parse_limit(text));
         found.extend(parsed.map(|(signal, limit)| Threshold { signal, limit, grace }));
     }
@@ -71,7 +79,10 @@ pub fn thresholds(configuration: &Configuration) -> Vec<Threshold> {
 
 /// Adds a line for every threshold that cannot be used.
 pub fn check(configuration: &Configuration, problems: &mut Vec<String>) {
-    let maps = [("evictionHard", configuration.eviction_hard.as_ref()), ("evictionSoft", Some(&configuration.eviction_soft))];
+    let maps = [
+        ("evictionHard", configuration.eviction_hard.as_ref()),
+        ("evictionSoft", Some(&configuration.eviction_soft)),
+    ];
     for (key, map) in maps {
         for (name, text) in map.into_iter().flatten() {
             if Signal::parse(name).is_none() {

@@ -28,7 +28,9 @@ pub enum Error {
     #[error("Container image \"{0}\" is not present with pull policy of Never")]
     NeverPull(String),
     /// The pull failed.
-    #[error("failed to pull and unpack image \"{image}\": {message}; check the image name, that its registry can be reached from this node, or import it with \"ctr -n k8s.io images import\" and use imagePullPolicy IfNotPresent")]
+    #[error(
+        "failed to pull and unpack image \"{image}\": {message}; check the image name, that its registry can be reached from this node, or import it with \"ctr -n k8s.io images import\" and use imagePullPolicy IfNotPresent"
+    )]
     Pull {
         /// The image.
         image: String,

@@ -4,7 +4,11 @@
 pub fn with_default_tag(image: &str) -> Option<String> {
     let image = image.trim();
     let valid = |character: char| character.is_ascii_alphanumeric() || "._-/:@+[]".contains(character);
-    if image.is_empty() || !image.chars().all(valid) || image.starts_with(['/', ':', '@']) || image.contains("//") {
+    if image.is_empty()
+        || !image.chars().all(valid)
+        || image.starts_with(['/', ':', '@'])
+        || image.contains("//")
+    {
         return None;
     }
     let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));

@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn lines_are_read() {
         let line = parse(b"2024-01-02T03:04:05.6Z stderr F a b").unwrap();
-        assert_eq!((line.time, line.stderr, line.partial, line.content), ("2024-01-02T03:04:05.6Z", true, false, &b"a b"[..]));
+        assert_eq!(
+            (line.time, line.stderr, line.partial, line.content),
+            ("2024-01-02T03:04:05.6Z", true, false, &b"a b"[..])
+        );
         assert!(parse(b"nonsense").is_none());
         assert!(parse(b"t stdout P x").unwrap().partial);
     }
@@ -75,7 +78,8 @@ mod tests {
     #[test]
     fn the_tail_is_joined_and_bounded() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "t stdout F one\nt stdout P tw\nt stdout F o\nt stderr F three\n").unwrap();
+        std::fs::write(file.path(), "t stdout F one\nt stdout P tw\nt stdout F o\nt stderr F three\n")
+            .unwrap();
         assert_eq!(tail(file.path(), 80, 2048).unwrap(), "one\ntwo\nthree\n");
         assert_eq!(tail(file.path(), 1, 2048).unwrap(), "three\n");
         assert_eq!(tail(file.path(), 80, 4).unwrap(), "ree\n");

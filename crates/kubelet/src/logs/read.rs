@@ -65,7 +65,9 @@ impl Reader {
             match self.drain(&chunks).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => return tracing::debug!(path = %self.path.display(), %error, "Log not read to its end"),
+                Err(error) => {
+                    return tracing::debug!(path = %self.path.display(), %error, "Log not read to its end");
+                }
             }
             if last_round {
                 return;
@@ -78,7 +80,7 @@ impl Reader {
                 continue;
             }
             polls += 1;
-            if polls % POLLS_PER_CHECK == 0 {
+            if polls.is_multiple_of(POLLS_PER_CHECK) {
                 // What was written before the end is still to be read.
                 last_round = !runs(&runtime, &container).await;
             }
@@ -103,10 +105,11 @@ impl Reader {
                 self.add(&line, &mut chunk);
             }
             let full = self.left == 0;
-            if !chunk.is_empty() && (!complete || full || chunk.len() > 16 << 10) {
-                if chunks.send(Bytes::from(std::mem::take(&mut chunk))).await.is_err() {
-                    return Ok(false);
-                }
+            if !chunk.is_empty()
+                && (!complete || full || chunk.len() > 16 << 10)
+                && chunks.send(Bytes::from(std::mem::take(&mut chunk))).await.is_err()
+            {
+                return Ok(false);
             }
             if full {
                 return Ok(false);
@@ -145,7 +148,9 @@ impl Reader {
     async fn reopen_if_rotated(&mut self) -> bool {
         use std::os::unix::fs::MetadataExt;
         let Ok(new) = File::open(&self.path).await else { return false };
-        let (Ok(now), Ok(then)) = (new.metadata().await, self.file.get_ref().metadata().await) else { return false };
+        let (Ok(now), Ok(then)) = (new.metadata().await, self.file.get_ref().metadata().await) else {
+            return false;
+        };
         if now.ino() == then.ino() {
             return false;
         }
@@ -157,7 +162,9 @@ impl Reader {
 async fn runs(runtime: &Runtime, container: &str) -> bool {
     let request = v1::ContainerStatusRequest { container_id: container.to_owned(), verbose: false };
     match runtime.container_status(request).await {
-        Ok(answer) => answer.status.is_some_and(|status| status.state == v1::ContainerState::ContainerRunning as i32),
+        Ok(answer) => {
+            answer.status.is_some_and(|status| status.state == v1::ContainerState::ContainerRunning as i32)
+        }
         Err(error) => !error.is_not_found(),
     }
 }

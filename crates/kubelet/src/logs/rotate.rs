@@ -83,7 +83,9 @@ fn tidy(path: &Path, newest: &Path, max_files: usize) -> io::Result<()> {
     for old in rotated.drain(..surplus) {
         fs::remove_file(old)?;
     }
-    for file in rotated.iter().filter(|file| *file != newest && file.extension().is_none_or(|end| end != "gz")) {
+    for file in
+        rotated.iter().filter(|file| *file != newest && file.extension().is_none_or(|end| end != "gz"))
+    {
         compress(file)?;
     }
     Ok(())

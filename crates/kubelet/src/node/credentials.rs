@@ -105,7 +105,9 @@ impl Credentials {
                 continue;
             };
             match self.bootstrap(&bootstrap).await {
-                Ok(()) => tracing::info!(kubeconfig = %self.kubeconfig.display(), "Client certificate received"),
+                Ok(()) => {
+                    tracing::info!(kubeconfig = %self.kubeconfig.display(), "Client certificate received")
+                }
                 Err(error) => {
                     complain(&mut said, &error.to_string());
                     tokio::time::sleep(RETRY).await;
@@ -206,13 +208,19 @@ impl Credentials {
     fn write_kubeconfig(&self, bootstrap: &Path) -> Result<(), Error> {
         let text = fs::read_to_string(bootstrap).map_err(io("read", bootstrap))?;
         let content = |problem: String| Error::Content { path: bootstrap.to_owned(), problem };
-        let value: Value = serde_yaml::from_str(&text).map_err(|error| content(format!("is not YAML: {error}")))?;
+        let value: Value =
+            serde_yaml::from_str(&text).map_err(|error| content(format!("is not YAML: {error}")))?;
         let entry = |list: &str, name: &Value, key: &str| {
             let entries = value.get(list).and_then(Value::as_array).into_iter().flatten();
-            entries.clone().find(|entry| entry.get("name") == Some(name)).and_then(|entry| entry.get(key)).cloned()
+            entries
+                .clone()
+                .find(|entry| entry.get("name") == Some(name))
+                .and_then(|entry| entry.get(key))
+                .cloned()
         };
         let context = value.get("current-context").and_then(|name| entry("contexts", name, "context"));
-        let cluster = context.as_ref().and_then(|context| entry("clusters", context.get("cluster")?, "cluster"));
+        let cluster =
+            context.as_ref().and_then(|context| entry("clusters", context.get("cluster")?, "cluster"));
         let mut cluster = cluster.ok_or_else(|| content("has no cluster for its current context".into()))?;
         if let Some(Value::String(ca)) = cluster.get_mut("certificate-authority")
             && let (false, Some(base)) = (Path::new(&*ca).is_absolute(), bootstrap.parent())
@@ -241,9 +249,14 @@ impl Credentials {
 async fn wait(api: &Api<CertificateSigningRequest>, name: &str) -> Result<Vec<u8>, Error> {
     loop {
         let status = api.get(name).await?.status.unwrap_or_default();
-        let refused = status.conditions.iter().flatten().find(|condition| matches!(condition.type_.as_str(), "Denied" | "Failed"));
+        let refused = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| matches!(condition.type_.as_str(), "Denied" | "Failed"));
         if let Some(condition) = refused {
-            let why = format!("{} ({})", condition.type_, condition.message.as_deref().unwrap_or("no message"));
+            let why =
+                format!("{} ({})", condition.type_, condition.message.as_deref().unwrap_or("no message"));
             return Err(Error::Refused { name: name.into(), why });
         }
         if let Some(certificate) = status.certificate {
@@ -306,13 +319,18 @@ users: [{name: u, user: {token: t}}]",
         .unwrap();
         assert!(credentials.needs_bootstrap());
         credentials.write_kubeconfig(&bootstrap).unwrap();
-        let written: Value = serde_yaml::from_str(&fs::read_to_string(&credentials.kubeconfig).unwrap()).unwrap();
+        let written: Value =
+            serde_yaml::from_str(&fs::read_to_string(&credentials.kubeconfig).unwrap()).unwrap();
         assert_eq!(written["clusters"][0]["cluster"]["server"], "https://a:6443");
-        assert_eq!(written["clusters"][0]["cluster"]["certificate-authority"], json!(directory.path().join("ca.crt")));
+        assert_eq!(
+            written["clusters"][0]["cluster"]["certificate-authority"],
+            json!(directory.path().join("ca.crt"))
+        );
         assert!(written["users"][0]["user"].get("token").is_none());
         assert!(credentials.needs_bootstrap(), "the certificate is missing still");
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::new(vec!["n".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec!["n".to_owned()]).unwrap().self_signed(&key).unwrap();
         credentials.store(&format!("{}{}", certificate.pem(), key.serialize_pem())).unwrap();
         assert!(!credentials.needs_bootstrap());
     }

@@ -42,7 +42,12 @@ pub async fn run(client: Client, host: Arc<Host>, seconds: i32, stop: Cancellati
     }
 }
 
-async fn renew(api: &Api<Lease>, host: &Host, seconds: i32, last: Option<Lease>) -> Result<Lease, client::Error> {
+async fn renew(
+    api: &Api<Lease>,
+    host: &Host,
+    seconds: i32,
+    last: Option<Lease>,
+) -> Result<Lease, client::Error> {
     let known = match last {
         Some(lease) => Some(lease),
         None => api.get_opt(&host.name).await?,
@@ -53,7 +58,9 @@ async fn renew(api: &Api<Lease>, host: &Host, seconds: i32, last: Option<Lease>)
             match api.replace(&host.name, &PostParams::default(), &lease).await {
                 // Somebody else wrote, or deleted it: take the next round from what is there.
                 Err(error) if error.is_conflict() || error.is_not_found() => {
-                    let Some(mut lease) = api.get_opt(&host.name).await? else { return create(api, host, seconds).await };
+                    let Some(mut lease) = api.get_opt(&host.name).await? else {
+                        return create(api, host, seconds).await;
+                    };
                     fill(&mut lease, host, seconds);
                     api.replace(&host.name, &PostParams::default(), &lease).await
                 }

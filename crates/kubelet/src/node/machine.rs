@@ -27,8 +27,15 @@ fn name(flags: &Flags) -> Result<String, anyhow::Error> {
         Some(name) => name.trim().to_lowercase(),
         None => nix::unistd::gethostname()?.to_string_lossy().trim().to_lowercase(),
     };
-    let fine = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-.".contains(character);
-    if name.is_empty() || !name.chars().all(fine) || name.len() > 253 || name.starts_with(['-', '.']) || name.ends_with(['-', '.']) {
+    let fine = |character: char| {
+        character.is_ascii_lowercase() || character.is_ascii_digit() || "-.".contains(character)
+    };
+    if name.is_empty()
+        || !name.chars().all(fine)
+        || name.len() > 253
+        || name.starts_with(['-', '.'])
+        || name.ends_with(['-', '.'])
+    {
         bail!(
             "the host name {name:?} is not a node name (lower-case letters, digits, '-' and '.'); give another one with --hostname-override"
         );
@@ -38,7 +45,8 @@ fn name(flags: &Flags) -> Result<String, anyhow::Error> {
 
 /// --node-ip, or the address from which the default route is used, or any address that is not loop-back.
 fn addresses(flags: &Flags) -> Result<Vec<String>, anyhow::Error> {
-    let given: Vec<String> = flags.node_ip.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string).collect();
+    let given: Vec<String> =
+        flags.node_ip.iter().filter(|ip| !ip.is_unspecified()).map(ToString::to_string).collect();
     if !given.is_empty() {
         return Ok(given);
     }
@@ -48,17 +56,22 @@ fn addresses(flags: &Flags) -> Result<Vec<String>, anyhow::Error> {
         socket.connect(to).ok()?;
         socket.local_addr().ok().map(|address| address.ip())
     };
-    let found = routed("0.0.0.0:0", "192.0.2.1:9").or_else(|| routed("[::]:0", "[2001:db8::1]:9")).or_else(any_address);
+    let found = routed("0.0.0.0:0", "192.0.2.1:9")
+        .or_else(|| routed("[::]:0", "[2001:db8::1]:9"))
+        .or_else(any_address);
     match found {
         Some(ip) if !ip.is_unspecified() => Ok(vec![ip.to_string()]),
-        _ => bail!("this machine has no address besides loop-back; bring its network up or give one with --node-ip"),
+        _ => bail!(
+            "this machine has no address besides loop-back; bring its network up or give one with --node-ip"
+        ),
     }
 }
 
 fn any_address() -> Option<IpAddr> {
     let interfaces = nix::ifaddrs::getifaddrs().ok()?;
     let addresses = interfaces.filter_map(|interface| interface.address);
-    let ips = addresses.filter_map(|address| address.as_sockaddr_in().map(|address| IpAddr::from(address.ip())));
+    let ips =
+        addresses.filter_map(|address| address.as_sockaddr_in().map(|address| IpAddr::from(address.ip())));
     ips.into_iter().find(|ip| !ip.is_loopback())
 }
 
@@ -93,10 +106,14 @@ fn huge_pages() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(kib) = name.strip_prefix("hugepages-").and_then(|name| name.strip_suffix("kB")?.parse::<u64>().ok()) else {
+        let Some(kib) =
+            name.strip_prefix("hugepages-").and_then(|name| name.strip_suffix("kB")?.parse::<u64>().ok())
+        else {
             continue;
         };
-        let pages = fs::read_to_string(entry.path().join("nr_hugepages")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let pages = fs::read_to_string(entry.path().join("nr_hugepages"))
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
         let size = if kib >= 1 << 20 { format!("{}Gi", kib >> 20) } else { format!("{}Mi", kib >> 10) };
         let amount = pages.unwrap_or(0) * kib;
         found.push((size, if amount == 0 { "0".into() } else { format!("{amount}Ki") }));
@@ -105,7 +122,10 @@ fn huge_pages() -> Vec<(String, String)> {
 }
 
 /// Capacity without what is reserved and without the hard eviction limits.
-fn allocatable(capacity: &BTreeMap<String, Quantity>, configuration: &Configuration) -> BTreeMap<String, Quantity> {
+fn allocatable(
+    capacity: &BTreeMap<String, Quantity>,
+    configuration: &Configuration,
+) -> BTreeMap<String, Quantity> {
     let milli = crate::pod::resources::milli;
     let parse = |text: &str| quantity::Quantity::parse(text).unwrap_or(quantity::Quantity::ZERO);
     let reserved = |name: &str| {
@@ -115,7 +135,10 @@ fn allocatable(capacity: &BTreeMap<String, Quantity>, configuration: &Configurat
     let hard = |signal: Signal, total: i64| -> i64 {
         let hard = thresholds(configuration).into_iter().filter(|threshold| threshold.grace.is_zero());
         let limits = hard.filter(|threshold| threshold.signal == signal).map(|threshold| threshold.limit);
-        limits.map(|limit| i64::try_from(limit.of(u64::try_from(total).unwrap_or(0))).unwrap_or(0)).max().unwrap_or(0)
+        limits
+            .map(|limit| i64::try_from(limit.of(u64::try_from(total).unwrap_or(0))).unwrap_or(0))
+            .max()
+            .unwrap_or(0)
     };
     let mut offered = capacity.clone();
     if let Some(cpu) = capacity.get("cpu").map(milli) {
@@ -128,7 +151,11 @@ fn allocatable(capacity: &BTreeMap<String, Quantity>, configuration: &Configurat
         let Some(total) = capacity.get(name).map(crate::pod::resources::whole) else { continue };
         let taken: i64 = reserved(name).iter().map(|quantity| quantity.value()).sum();
         let left = (total - taken - hard(signal, total)).max(0);
-        let text = if left % 1024 == 0 && name == "memory" { format!("{}Ki", left / 1024) } else { left.to_string() };
+        let text = if left % 1024 == 0 && name == "memory" {
+            format!("{}Ki", left / 1024)
+        } else {
+            left.to_string()
+        };
         offered.insert(name.into(), Quantity(text));
     }
     offered
@@ -144,8 +171,9 @@ mod tests {
             ("cpu".to_owned(), Quantity("2".into())),
             ("memory".to_owned(), Quantity("1048576Ki".into())),
         ]);
-        let mut configuration = Configuration::default();
-        configuration.kube_reserved = BTreeMap::from([("cpu".into(), "250m".into()), ("memory".into(), "100Mi".into())]);
+        let kube_reserved =
+            BTreeMap::from([("cpu".into(), "250m".into()), ("memory".into(), "100Mi".into())]);
+        let configuration = Configuration { kube_reserved, ..Configuration::default() };
         let offered = allocatable(&capacity, &configuration);
         assert_eq!(offered["cpu"].0, "1750m");
         assert_eq!(offered["memory"].0, format!("{}Ki", (1024 - 100 - 100) * 1024));

@@ -64,6 +64,7 @@ impl Registration {
 
     async fn work(&self) {
         let mut complained = None;
+        self.host.runtime_asked().await;
         let mut written = self.register(&mut complained).await;
         self.events.node(Severity::Normal, "Starting", "Starting kubelet.".into());
         let mut reported = Instant::now() - self.report;
@@ -90,7 +91,11 @@ impl Registration {
                         continue;
                     }
                     Err(error) => {
-                        complain(&mut complained, "Node status not written; trying again", &error.to_string());
+                        complain(
+                            &mut complained,
+                            "Node status not written; trying again",
+                            &error.to_string(),
+                        );
                         tokio::time::sleep(RETRY).await;
                         continue;
                     }
@@ -102,7 +107,8 @@ impl Registration {
 
     /// Waits for the next update, or until the runtime's state changes.
     async fn rest(&self) {
-        let state = || (self.host.runtime_problem(), self.host.network_problem(), self.pressure.lock().clone());
+        let state =
+            || (self.host.runtime_problem(), self.host.network_problem(), self.pressure.lock().clone());
         let before = state();
         let end = Instant::now() + self.update;
         while Instant::now() < end && state() == before {
@@ -111,10 +117,18 @@ impl Registration {
     }
 
     fn tell_readiness(&self, new: &NodeStatus, was: &mut Option<bool>) {
-        let ready = new.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        let ready = new
+            .conditions
+            .iter()
+            .flatten()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True");
         if was.replace(ready) != Some(ready) {
             let reason = if ready { "NodeReady" } else { "NodeNotReady" };
-            self.events.node(Severity::Normal, reason, format!("Node {} status is now: {reason}", self.host.name));
+            self.events.node(
+                Severity::Normal,
+                reason,
+                format!("Node {} status is now: {reason}", self.host.name),
+            );
         }
     }
 
@@ -193,11 +207,17 @@ impl Registration {
         api.patch(&self.host.name, &PatchParams::default(), &Patch::Strategic(patch)).await
     }
 
-    async fn status(&self, old: &NodeStatus, images: Vec<api_types::k8s::api::core::v1::ContainerImage>) -> NodeStatus {
+    async fn status(
+        &self,
+        old: &NodeStatus,
+        images: Vec<api_types::k8s::api::core::v1::ContainerImage>,
+    ) -> NodeStatus {
         let version = self.runtime.version(v1::VersionRequest { version: String::new() }).await;
         let runtime_version = match version {
             Ok(version) => format!("{}://{}", version.runtime_name, version.runtime_version),
-            Err(_) => old.node_info.as_ref().map(|info| info.container_runtime_version.clone()).unwrap_or_default(),
+            Err(_) => {
+                old.node_info.as_ref().map(|info| info.container_runtime_version.clone()).unwrap_or_default()
+            }
         };
         let pressure = self.pressure.lock().clone();
         let facts = Facts { runtime_version, images, pressure, port: self.port, now: Timestamp::now() };
@@ -218,11 +238,14 @@ impl Registration {
     /// Tells the runtime the pod range that the node was given.
     async fn follow_pod_range(&self, node: &Node) {
         let range = |node: &Node| node.spec.as_ref().and_then(|spec| spec.pod_cidr.clone());
-        let Some(new) = range(node).filter(|new| self.host.node().and_then(|old| range(&old)).as_ref() != Some(new)) else {
+        let Some(new) =
+            range(node).filter(|new| self.host.node().and_then(|old| range(&old)).as_ref() != Some(new))
+        else {
             return;
         };
         let network_config = Some(v1::NetworkConfig { pod_cidr: new.clone() });
-        let request = v1::UpdateRuntimeConfigRequest { runtime_config: Some(v1::RuntimeConfig { network_config }) };
+        let request =
+            v1::UpdateRuntimeConfigRequest { runtime_config: Some(v1::RuntimeConfig { network_config }) };
         match self.runtime.update_runtime_config(request).await {
             Ok(_) => tracing::info!(pod_cidr = new, "Pod range of the node told to the container runtime"),
             Err(error) => tracing::warn!(%error, "Pod range not told to the container runtime"),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cri::relist::Freshness;
 use crate::cri::{Error, Runtime, v1};
 use crate::host::Host;
+use crate::pod_worker::Input;
 
 /// How often, once it is well.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -15,8 +17,14 @@ const PERIOD: Duration = Duration::from_secs(5);
 const IMPATIENT: Duration = Duration::from_millis(500);
 
 /// Asks until `stop`.
-pub async fn watch(runtime: Runtime, host: Arc<Host>, freshness: Freshness, stop: CancellationToken) {
-    let mut said = (None, None);
+pub async fn watch(
+    runtime: Runtime,
+    host: Arc<Host>,
+    freshness: Freshness,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) {
+    let mut said = (Some(String::new()), None);
     loop {
         let (runtime_problem, network_problem) = match state(&runtime).await {
             Ok((own, network)) => (own.or_else(|| freshness.problem()), network),
@@ -27,10 +35,15 @@ pub async fn watch(runtime: Runtime, host: Arc<Host>, freshness: Freshness, stop
             match &now {
                 (None, None) => tracing::info!("The container runtime and its network are ready"),
                 (Some(problem), _) => tracing::warn!(problem, "Waiting for the container runtime"),
-                (None, Some(problem)) => tracing::warn!(problem, "Waiting for the pod network; pods with hostNetwork start now"),
+                (None, Some(problem)) => {
+                    tracing::warn!(problem, "Waiting for the pod network; pods with hostNetwork start now")
+                }
             }
             host.set_runtime(now.0.clone(), now.1.clone());
             said.clone_from(&now);
+            if inputs.send(Input::Wake).await.is_err() {
+                return;
+            }
         }
         let pause = if now == (None, None) { PERIOD } else { IMPATIENT };
         tokio::select! {

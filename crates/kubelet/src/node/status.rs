@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use api_types::k8s::api::core::v1::{
-    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+    NodeSystemInfo,
 };
 use api_types::k8s::apimachinery::pkg::apis::meta::v1::Time;
 use jiff::Timestamp;
@@ -88,20 +89,40 @@ pub fn images(mut images: Vec<v1::Image>, limit: i32) -> Vec<ContainerImage> {
 fn conditions(host: &Host, facts: &Facts, old: &[NodeCondition]) -> Vec<NodeCondition> {
     let mut all = Vec::new();
     let pressures = [
-        ("MemoryPressure", "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory", "kubelet has insufficient memory available", "kubelet has sufficient memory available"),
-        ("DiskPressure", "KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "kubelet has disk pressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "kubelet has insufficient PID available", "kubelet has sufficient PID available"),
+        (
+            "MemoryPressure",
+            "KubeletHasInsufficientMemory",
+            "KubeletHasSufficientMemory",
+            "kubelet has insufficient memory available",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            "DiskPressure",
+            "KubeletHasDiskPressure",
+            "KubeletHasNoDiskPressure",
+            "kubelet has disk pressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            "PIDPressure",
+            "KubeletHasInsufficientPID",
+            "KubeletHasSufficientPID",
+            "kubelet has insufficient PID available",
+            "kubelet has sufficient PID available",
+        ),
     ];
     for (name, bad, good, bad_text, good_text) in pressures {
         let under = facts.pressure.contains(&name);
-        let (status, reason, message) = if under { ("True", bad, bad_text) } else { ("False", good, good_text) };
+        let (status, reason, message) =
+            if under { ("True", bad, bad_text) } else { ("False", good, good_text) };
         all.push(condition(name, status, reason, message.to_owned(), facts, old));
     }
     let problems: Vec<String> = host.runtime_problem().into_iter().chain(host.network_problem()).collect();
     all.push(if problems.is_empty() {
         condition("Ready", "True", "KubeletReady", "kubelet is posting ready status".into(), facts, old)
     } else {
-        let message = if problems.len() == 1 { problems[0].clone() } else { format!("[{}]", problems.join(", ")) };
+        let message =
+            if problems.len() == 1 { problems[0].clone() } else { format!("[{}]", problems.join(", ")) };
         condition("Ready", "False", "KubeletNotReady", message, facts, old)
     });
     all
@@ -129,7 +150,9 @@ fn condition(
 
 fn system_info(facts: &Facts) -> NodeSystemInfo {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let first = |paths: &[&str]| paths.iter().map(|path| read(path)).find(|text| !text.is_empty()).unwrap_or_default();
+    let first = |paths: &[&str]| {
+        paths.iter().map(|path| read(path)).find(|text| !text.is_empty()).unwrap_or_default()
+    };
     let release: BTreeMap<String, String> = first(&["/etc/os-release", "/usr/lib/os-release"])
         .lines()
         .filter_map(|line| line.split_once('='))
@@ -147,7 +170,9 @@ fn system_info(facts: &Facts) -> NodeSystemInfo {
         machine_id: machine_id.clone(),
         operating_system: "linux".into(),
         os_image: release.get("PRETTY_NAME").cloned().unwrap_or_else(|| "Linux".into()),
-        system_uuid: Some(read("/sys/class/dmi/id/product_uuid")).filter(|id| !id.is_empty()).unwrap_or(machine_id),
+        system_uuid: Some(read("/sys/class/dmi/id/product_uuid"))
+            .filter(|id| !id.is_empty())
+            .unwrap_or(machine_id),
         swap: None,
     }
 }
@@ -180,12 +205,18 @@ mod tests {
         let find = |status: &NodeStatus, name: &str| {
             status.conditions.iter().flatten().find(|condition| condition.type_ == name).cloned().unwrap()
         };
-        assert_eq!((find(&first, "Ready").status.as_str(), find(&first, "Ready").message.as_deref()), ("False", Some("no network")));
+        assert_eq!(
+            (find(&first, "Ready").status.as_str(), find(&first, "Ready").message.as_deref()),
+            ("False", Some("no network"))
+        );
         assert_eq!(find(&first, "DiskPressure").status, "True");
         host.set_runtime(None, None);
         let second = status(&host, &facts(2), &first);
         assert_eq!(find(&second, "Ready").status, "True");
-        assert_eq!(find(&second, "DiskPressure").last_transition_time, find(&first, "DiskPressure").last_transition_time);
+        assert_eq!(
+            find(&second, "DiskPressure").last_transition_time,
+            find(&first, "DiskPressure").last_transition_time
+        );
         assert!(differs(&first, &second) && !differs(&second, &status(&host, &facts(3), &second)));
     }
 }

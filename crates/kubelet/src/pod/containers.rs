@@ -25,10 +25,14 @@ pub fn init_kind(container: &Container) -> Kind {
 /// All containers of a pod with their kind, ephemeral ones last, in spec order.
 pub fn all(pod: &Pod) -> Vec<(Kind, Container)> {
     let spec = pod.spec();
-    let init = spec.init_containers.iter().flatten().map(|container| (init_kind(container), container.clone()));
+    let init =
+        spec.init_containers.iter().flatten().map(|container| (init_kind(container), container.clone()));
     let regular = spec.containers.iter().map(|container| (Kind::Regular, container.clone()));
-    let ephemeral =
-        spec.ephemeral_containers.iter().flatten().map(|container| (Kind::Ephemeral, as_container(container)));
+    let ephemeral = spec
+        .ephemeral_containers
+        .iter()
+        .flatten()
+        .map(|container| (Kind::Ephemeral, as_container(container)));
     init.chain(regular).chain(ephemeral).collect()
 }
 

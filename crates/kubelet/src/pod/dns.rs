@@ -52,7 +52,11 @@ fn resolve_with(pod: &Pod, settings: &Settings, host: DnsConfig) -> Resolution {
             let domain = &settings.cluster_domain;
             let mut searches = Vec::new();
             if !domain.is_empty() {
-                searches = vec![format!("{}.svc.{domain}", pod.namespace()), format!("svc.{domain}"), domain.clone()];
+                searches = vec![
+                    format!("{}.svc.{domain}", pod.namespace()),
+                    format!("svc.{domain}"),
+                    domain.clone(),
+                ];
             }
             for search in host.searches {
                 if !searches.contains(&search) {
@@ -173,7 +177,11 @@ pub fn hosts_file(pod: &Pod, ips: &[String], cluster_domain: &str, node_hosts: &
     if !aliases.is_empty() {
         text.push_str("\n# Entries added by HostAliases.\n");
         for alias in aliases {
-            text.push_str(&format!("{}\t{}\n", alias.ip, alias.hostnames.as_deref().unwrap_or_default().join("\t")));
+            text.push_str(&format!(
+                "{}\t{}\n",
+                alias.ip,
+                alias.hostnames.as_deref().unwrap_or_default().join("\t")
+            ));
         }
     }
     text
@@ -184,11 +192,18 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings { cluster_dns: vec!["10.96.0.10".into()], cluster_domain: "cluster.local".into(), ..Settings::default() }
+        Settings {
+            cluster_dns: vec!["10.96.0.10".into()],
+            cluster_domain: "cluster.local".into(),
+            ..Settings::default()
+        }
     }
 
     fn pod(spec: &str) -> Pod {
-        serde_yaml::from_str(&format!("{{metadata: {{name: p, namespace: n}}, spec: {{containers: [] {spec}}}}}")).unwrap()
+        serde_yaml::from_str(&format!(
+            "{{metadata: {{name: p, namespace: n}}, spec: {{containers: [] {spec}}}}}"
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -201,14 +216,21 @@ mod tests {
             (", dnsPolicy: None, dnsConfig: {nameservers: [9.9.9.9], searches: [x]}", "9.9.9.9", "x"),
         ] {
             let config = resolve_with(&pod(spec), &settings(), host.clone()).config;
-            assert_eq!((config.servers.join(" "), config.searches.join(" ")), (servers.into(), searches.into()), "{spec}");
+            assert_eq!(
+                (config.servers.join(" "), config.searches.join(" ")),
+                (servers.into(), searches.into()),
+                "{spec}"
+            );
         }
     }
 
     #[test]
     fn own_options_replace_the_defaults() {
         let pod = pod(", dnsConfig: {options: [{name: ndots, value: '2'}, {name: edns0}]}");
-        assert_eq!(resolve_with(&pod, &settings(), DnsConfig::default()).config.options, ["ndots:2", "edns0"]);
+        assert_eq!(
+            resolve_with(&pod, &settings(), DnsConfig::default()).config.options,
+            ["ndots:2", "edns0"]
+        );
     }
 
     #[test]

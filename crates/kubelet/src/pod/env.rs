@@ -70,7 +70,9 @@ pub enum Error {
 pub fn references(container: &Container) -> Vec<Reference> {
     let mut found = Vec::new();
     for source in container.env_from.iter().flatten() {
-        found.extend(source.config_map_ref.iter().map(|reference| Reference::ConfigMap(reference.name.clone())));
+        found.extend(
+            source.config_map_ref.iter().map(|reference| Reference::ConfigMap(reference.name.clone())),
+        );
         found.extend(source.secret_ref.iter().map(|reference| Reference::Secret(reference.name.clone())));
     }
     for source in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
@@ -142,7 +144,8 @@ pub fn service_variables<'a>(
 fn one_service(name: &str, address: &str, service: &Service, variables: &mut BTreeMap<String, String>) {
     let upper = |text: &str| text.to_uppercase().replace('-', "_");
     let prefix = upper(name);
-    let Some(ports) = service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).filter(|ports| !ports.is_empty())
+    let Some(ports) =
+        service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).filter(|ports| !ports.is_empty())
     else {
         return;
     };
@@ -168,7 +171,11 @@ fn one_service(name: &str, address: &str, service: &Service, variables: &mut BTr
     }
 }
 
-fn from_sources(container: &Container, inputs: &Inputs, known: &mut BTreeMap<String, String>) -> Result<(), Error> {
+fn from_sources(
+    container: &Container,
+    inputs: &Inputs,
+    known: &mut BTreeMap<String, String>,
+) -> Result<(), Error> {
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.as_deref().unwrap_or_default();
         if let Some(reference) = &source.config_map_ref {
@@ -212,13 +219,29 @@ fn from_reference(
     if let Some(key) = &source.config_map_key_ref {
         let map = inputs.config_maps.get(&key.name);
         let value = map.and_then(|map| map.data.as_ref()).and_then(|data| data.get(&key.key)).cloned();
-        return required(value, key.optional, map.is_some(), ("configmap", "ConfigMap"), pod, &key.name, &key.key);
+        return required(
+            value,
+            key.optional,
+            map.is_some(),
+            ("configmap", "ConfigMap"),
+            pod,
+            &key.name,
+            &key.key,
+        );
     }
     if let Some(key) = &source.secret_key_ref {
         let secret = inputs.secrets.get(&key.name);
         let value = secret.and_then(|secret| secret.data.as_ref()).and_then(|data| data.get(&key.key));
         let value = value.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned());
-        return required(value, key.optional, secret.is_some(), ("secret", "Secret"), pod, &key.name, &key.key);
+        return required(
+            value,
+            key.optional,
+            secret.is_some(),
+            ("secret", "Secret"),
+            pod,
+            &key.name,
+            &key.key,
+        );
     }
     if source.file_key_ref.is_some() {
         return Err(Error::Unsupported { variable: variable.name.clone(), source_name: "fileKeyRef" });
@@ -239,7 +262,9 @@ fn required(
         Some(value) => Ok(Some(value)),
         None if optional == Some(true) => Ok(None),
         None if !exists => Err(Error::Object { kind: lower, name: name.into() }),
-        None => Err(Error::Key { kind, namespace: pod.namespace().into(), name: name.into(), key: key.into() }),
+        None => {
+            Err(Error::Key { kind, namespace: pod.namespace().into(), name: name.into(), key: key.into() })
+        }
     }
 }
 

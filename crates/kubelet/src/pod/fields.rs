@@ -68,7 +68,8 @@ pub fn resource(
     selector: &ResourceFieldSelector,
     runtime: &Runtime,
 ) -> Result<String, Error> {
-    let name = selector.container_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(default_container);
+    let name =
+        selector.container_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(default_container);
     let (_, container) = containers::find(pod, name).ok_or_else(|| Error::Container(name.into()))?;
     let (list, resource) =
         selector.resource.split_once('.').ok_or_else(|| Error::Resource(selector.resource.clone()))?;
@@ -164,15 +165,22 @@ spec: {nodeName: node, containers: [{name: c, resources: {limits: {cpu: 1500m, m
 
     #[test]
     fn resources_round_up_in_units_of_the_divisor() {
-        for (resource_name, divisor, expected) in
-            [("limits.cpu", "1", "2"), ("limits.cpu", "1m", "1500"), ("limits.memory", "1Mi", "64"), ("requests.cpu", "1", "2")]
-        {
+        for (resource_name, divisor, expected) in [
+            ("limits.cpu", "1", "2"),
+            ("limits.cpu", "1m", "1500"),
+            ("limits.memory", "1Mi", "64"),
+            ("requests.cpu", "1", "2"),
+        ] {
             let selector = ResourceFieldSelector {
                 container_name: None,
                 resource: resource_name.into(),
                 divisor: Some(Quantity(divisor.into())),
             };
-            assert_eq!(resource(&pod(), "c", &selector, &Runtime::default()).unwrap(), expected, "{resource_name}");
+            assert_eq!(
+                resource(&pod(), "c", &selector, &Runtime::default()).unwrap(),
+                expected,
+                "{resource_name}"
+            );
         }
     }
 }

@@ -123,7 +123,9 @@ impl PodExt for Pod {
 
     fn is_critical(&self) -> bool {
         const SYSTEM_CRITICAL: i32 = 2_000_000_000;
-        self.is_static() || self.is_mirror() || self.spec().priority.is_some_and(|value| value >= SYSTEM_CRITICAL)
+        self.is_static()
+            || self.is_mirror()
+            || self.spec().priority.is_some_and(|value| value >= SYSTEM_CRITICAL)
     }
 
     fn host_network(&self) -> bool {

@@ -214,7 +214,10 @@ mod tests {
                 "containers: [{name: a, resources: {limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 500m}}}]",
                 Qos::Burstable,
             ),
-            ("containers: [{name: a, resources: {limits: {cpu: '1', memory: 1Gi}}}, {name: b}]", Qos::Burstable),
+            (
+                "containers: [{name: a, resources: {limits: {cpu: '1', memory: 1Gi}}}, {name: b}]",
+                Qos::Burstable,
+            ),
         ] {
             assert_eq!(pod(spec).qos(), expected, "{spec}");
         }
@@ -222,7 +225,8 @@ mod tests {
 
     #[test]
     fn init_containers_count_by_their_peak() {
-        let pod = pod("initContainers: [{name: s, restartPolicy: Always, resources: {requests: {cpu: 100m}}},
+        let pod =
+            pod("initContainers: [{name: s, restartPolicy: Always, resources: {requests: {cpu: 100m}}},
             {name: i, resources: {requests: {cpu: '2'}}}],
             containers: [{name: a, resources: {requests: {cpu: 500m}}}]");
         assert_eq!(pod_resources(&pod).requests.milli_cpu, 2100);

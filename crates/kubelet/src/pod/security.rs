@@ -81,7 +81,10 @@ pub fn sandbox(pod: &Pod, seccomp_root: &Path) -> v1::LinuxSandboxSecurityContex
     v1::LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(pod)),
         run_as_user: context.run_as_user.map(|value| v1::Int64Value { value }),
-        run_as_group: context.run_as_group.filter(|_| context.run_as_user.is_some()).map(|value| v1::Int64Value { value }),
+        run_as_group: context
+            .run_as_group
+            .filter(|_| context.run_as_user.is_some())
+            .map(|value| v1::Int64Value { value }),
         supplemental_groups: groups(pod),
         privileged: super::containers::all(pod).iter().any(|(_, container)| privileged(container)),
         // The sandbox runs nothing of the user's, so it gets the runtime's profile unless the pod says otherwise.
@@ -135,10 +138,14 @@ pub fn container(
         masked_paths: if unmasked { Vec::new() } else { masked.collect() },
         readonly_paths: if unmasked { Vec::new() } else { READ_ONLY.map(str::to_owned).to_vec() },
         seccomp: (!privileged).then(|| seccomp(seccomp_profile.as_ref(), seccomp_root, seccomp_default)),
-        apparmor: own.app_armor_profile.or(of_pod.app_armor_profile).map(|apparmor| match apparmor.type_.as_str() {
-            "Localhost" => profile(ProfileType::Localhost, apparmor.localhost_profile.unwrap_or_default()),
-            "Unconfined" => profile(ProfileType::Unconfined, String::new()),
-            _ => profile(ProfileType::RuntimeDefault, String::new()),
+        apparmor: own.app_armor_profile.or(of_pod.app_armor_profile).map(|apparmor| {
+            match apparmor.type_.as_str() {
+                "Localhost" => {
+                    profile(ProfileType::Localhost, apparmor.localhost_profile.unwrap_or_default())
+                }
+                "Unconfined" => profile(ProfileType::Unconfined, String::new()),
+                _ => profile(ProfileType::RuntimeDefault, String::new()),
+            }
         }),
         ..Default::default()
     }
@@ -148,7 +155,8 @@ pub fn container(
 pub fn verify_non_root(pod: &Pod, container: &Container, image: &v1::Image) -> Result<(), Error> {
     let of_pod = pod.spec().security_context.as_ref();
     let own = container.security_context.as_ref();
-    let required = own.and_then(|own| own.run_as_non_root).or(of_pod.and_then(|context| context.run_as_non_root));
+    let required =
+        own.and_then(|own| own.run_as_non_root).or(of_pod.and_then(|context| context.run_as_non_root));
     if required != Some(true) {
         return Ok(());
     }
@@ -162,7 +170,9 @@ pub fn verify_non_root(pod: &Pod, container: &Container, image: &v1::Image) -> R
         (None, None) if image.username.is_empty() || image.username == "root" => {
             Err(Error::ImageRunsAsRoot { pod: pod_name, container: name })
         }
-        (None, None) => Err(Error::NamedUser { pod: pod_name, container: name, user: image.username.clone() }),
+        (None, None) => {
+            Err(Error::NamedUser { pod: pod_name, container: name, user: image.username.clone() })
+        }
     }
 }
 
@@ -214,7 +224,10 @@ mod tests {
         )
         .unwrap();
         let a = container(&pod, &pod.spec().containers[0], None, Path::new("/s"), false);
-        assert_eq!((a.run_as_user.map(|user| user.value), a.supplemental_groups.as_slice()), (Some(2), [7].as_slice()));
+        assert_eq!(
+            (a.run_as_user.map(|user| user.value), a.supplemental_groups.as_slice()),
+            (Some(2), [7].as_slice())
+        );
         assert!(a.no_new_privs && !a.masked_paths.is_empty());
         assert_eq!(a.namespace_options.map(|options| options.pid), Some(NamespaceMode::Node as i32));
         let b = container(&pod, &pod.spec().containers[1], None, Path::new("/s"), false);

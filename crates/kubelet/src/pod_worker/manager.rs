@@ -98,6 +98,7 @@ impl Manager {
                     handle.wake.notify_one();
                 }
             }
+            Input::Wake => self.workers.values().for_each(|handle| handle.wake.notify_one()),
             Input::Evict { uid, verdict: (reason, message), grace } => {
                 if let Some(handle) = self.workers.get(&uid) {
                     handle.desired.send_modify(|desired| desired.verdict = Some((reason, message, grace)));
@@ -126,7 +127,9 @@ impl Manager {
             return;
         }
         let name = pod.display();
-        if source == Source::File && self.workers.values().any(|handle| handle.is_static && handle.full_name == name) {
+        if source == Source::File
+            && self.workers.values().any(|handle| handle.is_static && handle.full_name == name)
+        {
             tracing::info!(pod = name, "Static pod waits for its predecessor to end");
             self.queued.insert(name, pod);
             return;
@@ -191,7 +194,11 @@ impl Manager {
             .partition(|(_, orphan)| if orphan.from_file { files } else { files && api });
         self.orphans = keep;
         for orphan in orphans.into_values() {
-            tracing::info!(pod = format!("{}/{}", orphan.namespace, orphan.name), uid = orphan.uid, "Ending a pod that nobody wants");
+            tracing::info!(
+                pod = format!("{}/{}", orphan.namespace, orphan.name),
+                uid = orphan.uid,
+                "Ending a pod that nobody wants"
+            );
             self.start(skeleton(orphan), Some(End::Removed));
         }
     }
@@ -213,7 +220,8 @@ impl Manager {
 
 /// Whether a new version of a pod is more than the echo of a status that its worker wrote itself.
 fn asks_for_something(old: &Pod, new: &Pod) -> bool {
-    let metadata = |pod: &Pod| ObjectMeta { resource_version: None, managed_fields: None, ..pod.metadata.clone() };
+    let metadata =
+        |pod: &Pod| ObjectMeta { resource_version: None, managed_fields: None, ..pod.metadata.clone() };
     let foreign = |pod: &Pod| status::foreign_conditions(pod).cloned().collect::<Vec<_>>();
     old.spec != new.spec || metadata(old) != metadata(new) || foreign(old) != foreign(new)
 }

@@ -56,6 +56,8 @@ pub enum Input {
         /// The namespace.
         namespace: String,
     },
+    /// The runtime or the network is there again, or gone: everybody looks anew.
+    Wake,
     /// A pod has to leave the node.
     Evict {
         /// Its UID.

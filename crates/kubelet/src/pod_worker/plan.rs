@@ -150,7 +150,10 @@ fn step(
             None
         }
         State::Unknown => {
-            end(plan, format!("Container {} is in unknown state, try killing it before restart", container.name));
+            end(
+                plan,
+                format!("Container {} is in unknown state, try killing it before restart", container.name),
+            );
             Some(start(view, kind, container, None))
         }
         // Left by a start that was cut short.

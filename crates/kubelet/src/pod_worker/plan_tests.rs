@@ -26,7 +26,13 @@ fn container(name: &str, state: State, exit_code: i32) -> Arc<ContainerView> {
 }
 
 fn view(ready: Option<bool>, containers: Vec<Arc<ContainerView>>) -> PodView {
-    let sandbox = |ready| SandboxView { id: "s".into(), attempt: 0, ready, ips: vec!["10.0.0.2".into()], host_network: false };
+    let sandbox = |ready| SandboxView {
+        id: "s".into(),
+        attempt: 0,
+        ready,
+        ips: vec!["10.0.0.2".into()],
+        host_network: false,
+    };
     PodView { sandboxes: ready.map(sandbox).into_iter().collect(), containers }
 }
 
@@ -60,7 +66,8 @@ fn sandboxes_come_first_and_are_replaced() {
 
 #[test]
 fn init_containers_run_one_after_the_other() {
-    let spec = "initContainers: [{name: i}, {name: s, restartPolicy: Always}, {name: j}], containers: [{name: a}]";
+    let spec =
+        "initContainers: [{name: i}, {name: s, restartPolicy: Always}, {name: j}], containers: [{name: a}]";
     let running = |name| container(name, State::Running, 0);
     let done = |name| container(name, State::Exited, 0);
     check(spec, &view(None, vec![]), &[], "sandbox0 +i0");
@@ -75,16 +82,18 @@ fn init_containers_run_one_after_the_other() {
 #[test]
 fn ended_containers_restart_by_policy() {
     let ended = |code| view(Some(true), vec![container("a", State::Exited, code)]);
-    for (policy, code, expected) in [
-        ("Always", 0, "+a1"),
-        ("OnFailure", 0, ""),
-        ("OnFailure", 1, "+a1"),
-        ("Never", 1, ""),
-    ] {
+    for (policy, code, expected) in
+        [("Always", 0, "+a1"), ("OnFailure", 0, ""), ("OnFailure", 1, "+a1"), ("Never", 1, "")]
+    {
         check(&format!("restartPolicy: {policy}, containers: [{{name: a}}]"), &ended(code), &[], expected);
     }
     let failed_init = view(Some(true), vec![container("i", State::Exited, 1)]);
-    check("restartPolicy: Never, initContainers: [{name: i}], containers: [{name: a}]", &failed_init, &[], "");
+    check(
+        "restartPolicy: Never, initContainers: [{name: i}], containers: [{name: a}]",
+        &failed_init,
+        &[],
+        "",
+    );
 }
 
 #[test]

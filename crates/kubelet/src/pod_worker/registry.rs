@@ -71,7 +71,12 @@ impl Registry {
 
     /// Pods that have not ended.
     pub fn active(&self) -> Vec<SharedPod> {
-        self.entries.read().values().filter(|entry| !entry.has_ended()).map(|entry| entry.pod.clone()).collect()
+        self.entries
+            .read()
+            .values()
+            .filter(|entry| !entry.has_ended())
+            .map(|entry| entry.pod.clone())
+            .collect()
     }
 
     /// A pod by UID.

@@ -25,6 +25,8 @@ use crate::volumes::Mounted;
 
 /// Pauses after failures: first and longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
+/// How often a pod is looked at while its init containers run, which often end sooner than the next listing.
+const INITIALIZING: Duration = Duration::from_millis(200);
 /// How long a terminating pod's containers have at least, seconds.
 const LEAST_GRACE: i64 = 1;
 
@@ -136,11 +138,23 @@ impl Worker {
         if let Some(left) = self.until_deadline(pod) {
             pause = pause.min(left);
         }
+        if !self.initialized(pod, &view) {
+            pause = pause.min(INITIALIZING);
+        }
         Ok(Next::Wait(pause))
     }
 
+    /// Whether the pod's own containers have been started, or wait for something else than an init container.
+    fn initialized(&self, pod: &SharedPod, view: &PodView) -> bool {
+        let spec = pod.spec();
+        let begun = spec.containers.iter().any(|container| view.container(&container.name).is_some());
+        let init = spec.init_containers.as_ref().is_none_or(Vec::is_empty);
+        begun || init || !self.waiting.is_empty() || view.ready_sandbox().is_none()
+    }
+
     async fn observe(&mut self, pod: &SharedPod) -> Result<PodView, String> {
-        let view = self.observer.observe(&self.tools.runtime, pod.uid()).await.map_err(|error| error.to_string())?;
+        let view =
+            self.observer.observe(&self.tools.runtime, pod.uid()).await.map_err(|error| error.to_string())?;
         let ips = self.ips(pod, &view);
         self.probes.sync(pod, &view, &ips, &self.status);
         for container in view.live() {
@@ -187,9 +201,10 @@ impl Worker {
     fn admit(&mut self, pod: &SharedPod, view: &PodView) -> bool {
         let known = !view.sandboxes.is_empty();
         let admission = &self.tools.steps.admission;
-        let decision = self.tools.registry.admit(pod.uid(), |others| {
-            if known { Ok(()) } else { admission.admit(pod, others) }
-        });
+        let decision = self
+            .tools
+            .registry
+            .admit(pod.uid(), |others| if known { Ok(()) } else { admission.admit(pod, others) });
         match decision {
             Ok(()) => self.admitted = true,
             Err(refusal) => {
@@ -239,8 +254,16 @@ impl Worker {
             tools.events.pod(pod, None, Severity::Warning, reason, message.clone());
             message
         };
-        tools.steps.cgroup.ensure(pod).map_err(|error| failed("FailedCreatePodContainer", describe(&error)))?;
-        tools.steps.directories.ensure(pod).map_err(|error| failed("FailedToMakePodDataDirectories", error.to_string()))?;
+        tools
+            .steps
+            .cgroup
+            .ensure(pod)
+            .map_err(|error| failed("FailedCreatePodContainer", describe(&error)))?;
+        tools
+            .steps
+            .directories
+            .ensure(pod)
+            .map_err(|error| failed("FailedToMakePodDataDirectories", error.to_string()))?;
         let facts = tools.host.facts(pod.host_network(), &self.ips(pod, &view));
         let volumes = tools.steps.volumes.set_up(pod, &facts).await;
         let volumes = volumes.map_err(|error| failed("FailedMount", error.to_string()))?;
@@ -254,7 +277,11 @@ impl Worker {
             tools.steps.sandbox.create(pod, attempt).await.map_err(|error| error.to_string())?;
             view = self.observe(pod).await?;
         }
-        let retry = if plan.start.is_empty() { None } else { self.start_all(pod, view.clone(), &plan, &volumes).await? };
+        let retry = if plan.start.is_empty() {
+            None
+        } else {
+            self.start_all(pod, view.clone(), &plan, &volumes).await?
+        };
         tools.steps.clean_up.old_attempts(&view).await.map_err(|error| error.to_string())?;
         Ok(retry)
     }
@@ -272,12 +299,22 @@ impl Worker {
                 let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
                 tools.events.pod(pod, None, Severity::Normal, "SandboxChanged", message);
             }
-            return tools.steps.kill.pod(pod, view, pod.grace_period(), true).await.map_err(|error| error.to_string());
+            return tools
+                .steps
+                .kill
+                .pod(pod, view, pod.grace_period(), true)
+                .await
+                .map_err(|error| error.to_string());
         }
         let ips = self.ips(pod, view);
         for (target, message) in &plan.kill {
-            let grace = given_up.get(&target.id).and_then(|given_up| given_up.grace).unwrap_or(pod.grace_period());
-            let killed = tools.steps.kill.one(pod, target, message, grace, true, ips.first().map(String::as_str)).await;
+            let grace =
+                given_up.get(&target.id).and_then(|given_up| given_up.grace).unwrap_or(pod.grace_period());
+            let killed = tools
+                .steps
+                .kill
+                .one(pod, target, message, grace, true, ips.first().map(String::as_str))
+                .await;
             killed.map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -287,7 +324,11 @@ impl Worker {
         let tools = self.tools.clone();
         let Some(sandbox) = view.ready_sandbox() else { return Err("the sandbox is not ready".into()) };
         let ips = self.ips(pod, &view);
-        tools.steps.sandbox.write_hosts(pod, &ips).map_err(|error| format!("write /etc/hosts of the pod: {error}"))?;
+        tools
+            .steps
+            .sandbox
+            .write_hosts(pod, &ips)
+            .map_err(|error| format!("write /etc/hosts of the pod: {error}"))?;
         let config = tools.steps.sandbox.config(pod, sandbox.attempt);
         let secrets = tools.steps.sandbox.pull_secrets(pod).await;
         let into = Sandboxed { id: &sandbox.id, config: &config, secrets: &secrets };
@@ -295,14 +336,18 @@ impl Worker {
         let mut failed = None;
         for start in &plan.start {
             let target = target_of(pod, &view, start);
-            let job = Job { pod, container: &start.container, attempt: start.attempt, ips: &ips, volumes, target };
+            let job =
+                Job { pod, container: &start.container, attempt: start.attempt, ips: &ips, volumes, target };
             match self.start_one(pod, start, &job, &into).await {
                 Ok(()) => {
                     let view = self.observe(pod).await?;
                     self.publish(pod, &view, false);
                 }
                 Err(failure) => {
-                    self.waiting.insert(start.container.name.clone(), (failure.reason.into(), failure.message.clone()));
+                    self.waiting.insert(
+                        start.container.name.clone(),
+                        (failure.reason.into(), failure.message.clone()),
+                    );
                     match failure.retry {
                         Some(at) => retry = Some(retry.map_or(at, |known| known.min(at))),
                         None => failed = Some(failure),
@@ -440,7 +485,8 @@ impl Worker {
 /// The identifier of the container whose processes an ephemeral container is to see.
 fn target_of(pod: &SharedPod, view: &PodView, start: &Start) -> Option<String> {
     let ephemeral = pod.spec().ephemeral_containers.iter().flatten();
-    let mut mine = ephemeral.filter(|container| start.kind == Kind::Ephemeral && container.name == start.container.name);
+    let mut mine =
+        ephemeral.filter(|container| start.kind == Kind::Ephemeral && container.name == start.container.name);
     let target = mine.next()?.target_container_name.as_deref().filter(|name| !name.is_empty())?;
     view.container(target).map(|container| container.id.clone())
 }
@@ -465,4 +511,3 @@ fn short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
 }
-

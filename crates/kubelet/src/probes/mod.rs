@@ -8,7 +8,7 @@ mod task;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use api_types::k8s::api::core::v1::{Pod, PodStatus, Probe};
+use api_types::k8s::api::core::v1::{Container, PodStatus, Probe};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -90,12 +90,13 @@ pub struct PodProbes {
     wake: Arc<Notify>,
     results: Arc<Results>,
     tasks: HashMap<(String, Purpose), AbortOnDropHandle<()>>,
+    stopping: bool,
 }
 
 impl PodProbes {
     /// No probes yet. `wake` is notified when a result changes.
     pub fn new(runtime: Runtime, events: Arc<dyn Events>, wake: Arc<Notify>) -> Self {
-        Self { runtime, events, wake, results: Arc::default(), tasks: HashMap::new() }
+        Self { runtime, events, wake, results: Arc::default(), tasks: HashMap::new(), stopping: false }
     }
 
     /// The results.
@@ -127,18 +128,21 @@ impl PodProbes {
             for (purpose, probe) in probes {
                 let Some(probe) = probe else { continue };
                 self.results.expected.lock().insert((container.name.clone(), purpose));
-                let Some(found) = view.container(&container.name).filter(|found| running.contains_key(found.id.as_str()))
+                let Some(found) =
+                    view.container(&container.name).filter(|found| running.contains_key(found.id.as_str()))
                 else {
                     continue;
                 };
                 let key = (found.id.clone(), purpose);
-                if self.tasks.contains_key(&key) {
+                if self.tasks.contains_key(&key) || (self.stopping && purpose != Purpose::Readiness) {
                     continue;
                 }
                 if was(old, &found.id, purpose) {
                     self.results.passed.lock().insert(key.clone(), true);
                 }
-                let task = self.task(pod, kind, &container, found, purpose, probe, ips);
+                let ip = ips.first().map(String::as_str);
+                let task =
+                    self.task(&Subject { pod, kind, container: &container, found, ip }, purpose, probe);
                 self.tasks.insert(key, AbortOnDropHandle::new(tokio::spawn(task.run())));
             }
         }
@@ -146,44 +150,48 @@ impl PodProbes {
 
     /// Ends liveness and startup probes: a pod that is being stopped is not restarted.
     pub fn stop_restarts(&mut self) {
+        self.stopping = true;
         self.tasks.retain(|(_, purpose), _| *purpose == Purpose::Readiness);
         self.results.given_up.lock().clear();
     }
 
-    fn task(
-        &self,
-        pod: &Pod,
-        kind: Kind,
-        container: &api_types::k8s::api::core::v1::Container,
-        found: &ContainerView,
-        purpose: Purpose,
-        probe: &Probe,
-        ips: &[String],
-    ) -> task::Task {
+    fn task(&self, subject: &Subject<'_>, purpose: Purpose, probe: &Probe) -> task::Task {
+        let Subject { pod, kind, container, found, ip } = subject;
         task::Task {
             runtime: self.runtime.clone(),
             events: self.events.clone(),
             wake: self.wake.clone(),
             results: self.results.clone(),
-            pod: Arc::new(pod.clone()),
-            field: crate::steps::container::field_path(kind, &container.name),
+            pod: (*pod).clone(),
+            field: crate::steps::container::field_path(*kind, &container.name),
             has_startup: container.startup_probe.is_some(),
-            container: container.clone(),
+            container: (*container).clone(),
             id: found.id.clone(),
             since: found.started_at.clone(),
             purpose,
             probe: probe.clone(),
-            ip: ips.first().cloned(),
+            ip: ip.map(str::to_owned),
         }
     }
+}
+
+/// What a probe looks at.
+struct Subject<'a> {
+    pod: &'a SharedPod,
+    kind: Kind,
+    container: &'a Container,
+    found: &'a ContainerView,
+    ip: Option<&'a str>,
 }
 
 /// Whether the old status says that this very attempt had passed.
 fn was(old: &PodStatus, id: &str, purpose: Purpose) -> bool {
     let lists = [&old.container_statuses, &old.init_container_statuses];
-    let status = lists.into_iter().flatten().flatten().find(|status| {
-        status.container_id.as_deref().is_some_and(|known| known.ends_with(id))
-    });
+    let status = lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .find(|status| status.container_id.as_deref().is_some_and(|known| known.ends_with(id)));
     status.is_some_and(|status| match purpose {
         Purpose::Startup => status.started == Some(true),
         Purpose::Readiness => status.ready,

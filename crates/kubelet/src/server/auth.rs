@@ -80,12 +80,16 @@ impl Auth {
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%error, "Caller not authorized: the API server cannot be asked");
-                    let why = format!("Authorization error (user={}, verb={verb}, resource=nodes)", user.name);
+                    let why =
+                        format!("Authorization error (user={}, verb={verb}, resource=nodes)", user.name);
                     return refuse(StatusCode::INTERNAL_SERVER_ERROR, why);
                 }
             }
         }
-        let why = format!("Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)={wanted:?})\n", user.name);
+        let why = format!(
+            "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)={wanted:?})\n",
+            user.name
+        );
         refuse(StatusCode::FORBIDDEN, why)
     }
 }

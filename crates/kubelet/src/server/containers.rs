@@ -27,16 +27,26 @@ pub struct Found {
 }
 
 /// Finds a container, `previous` its attempt before. The refusal names what is missing.
-pub fn find(state: &State, namespace: &str, pod: &str, container: &str, previous: bool) -> Result<Found, Box<Answer>> {
+pub fn find(
+    state: &State,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    previous: bool,
+) -> Result<Found, Box<Answer>> {
     let refuse = |status, why: String| Err(Box::new(text(status, why)));
     let Some(entry) = state.registry.find(namespace, pod) else {
         return refuse(StatusCode::NOT_FOUND, format!("pod \"{pod}\" not found\n"));
     };
     if containers::find(&entry.pod, container).is_none() {
-        return refuse(StatusCode::NOT_FOUND, format!("container \"{container}\" not found in pod \"{pod}\"\n"));
+        return refuse(
+            StatusCode::NOT_FOUND,
+            format!("container \"{container}\" not found in pod \"{pod}\"\n"),
+        );
     }
     let status = &entry.status;
-    let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    let lists =
+        [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
     let found = lists.into_iter().flatten().flatten().find(|status| status.name == container);
     let full = format!("container \"{container}\" in pod \"{pod}\"");
     let ended = |state: &Option<api_types::k8s::api::core::v1::ContainerState>| {
@@ -55,7 +65,8 @@ pub fn find(state: &State, namespace: &str, pod: &str, container: &str, previous
             Some(id) => id,
             None => {
                 let waiting = found.and_then(|status| status.state.as_ref()?.waiting.clone());
-                let reason = waiting.and_then(|waiting| waiting.reason).unwrap_or_else(|| "ContainerCreating".into());
+                let reason =
+                    waiting.and_then(|waiting| waiting.reason).unwrap_or_else(|| "ContainerCreating".into());
                 let why = match reason.as_str() {
                     "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" => {
                         format!("{full} is waiting to start: trying and failing to pull image\n")

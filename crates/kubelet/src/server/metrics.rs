@@ -46,41 +46,78 @@ pub fn probes() -> Answer {
 pub async fn resource(state: &State) -> Answer {
     let stats = container_stats(state).await;
     let mut page = Page::default();
-    let cpu = page.family("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the container in core-seconds");
+    let cpu = page.family(
+        "container_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the container in core-seconds",
+    );
     for stats in &stats {
         cpu.add(&container_labels(stats), seconds(core_nanoseconds(stats)));
     }
-    let memory = page.family("container_memory_working_set_bytes", "gauge", "Current working set of the container in bytes");
+    let memory = page.family(
+        "container_memory_working_set_bytes",
+        "gauge",
+        "Current working set of the container in bytes",
+    );
     for stats in &stats {
         memory.add(&container_labels(stats), working_set(stats).to_string());
     }
-    let start = page.family("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds");
+    let start = page.family(
+        "container_start_time_seconds",
+        "gauge",
+        "Start time of the container since unix epoch in seconds",
+    );
     for entry in state.registry.list() {
-        let statuses = entry.status.container_statuses.iter().chain(&entry.status.init_container_statuses).flatten();
+        let statuses =
+            entry.status.container_statuses.iter().chain(&entry.status.init_container_statuses).flatten();
         for status in statuses {
             let began = status.state.as_ref().and_then(|state| state.running.as_ref()?.started_at.clone());
             if let Some(began) = began {
-                let labels = labels(&[("container", &status.name), ("namespace", entry.pod.namespace()), ("pod", entry.pod.name())]);
+                let labels = labels(&[
+                    ("container", &status.name),
+                    ("namespace", entry.pod.namespace()),
+                    ("pod", entry.pod.name()),
+                ]);
                 start.add(&labels, began.0.as_second().to_string());
             }
         }
     }
-    let pods: Vec<_> = state.registry.active().into_iter().map(|pod| (pod.clone(), pod_usage(state, &pod))).collect();
-    let cpu = page.family("pod_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the pod in core-seconds");
+    let pods: Vec<_> =
+        state.registry.active().into_iter().map(|pod| (pod.clone(), pod_usage(state, &pod))).collect();
+    let cpu = page.family(
+        "pod_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the pod in core-seconds",
+    );
     for (pod, usage) in &pods {
-        cpu.add(&labels(&[("namespace", pod.namespace()), ("pod", pod.name())]), seconds(usage.cpu_nanoseconds));
+        cpu.add(
+            &labels(&[("namespace", pod.namespace()), ("pod", pod.name())]),
+            seconds(usage.cpu_nanoseconds),
+        );
     }
-    let memory = page.family("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes");
+    let memory =
+        page.family("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes");
     for (pod, usage) in &pods {
-        memory.add(&labels(&[("namespace", pod.namespace()), ("pod", pod.name())]), usage.memory_working_set.to_string());
+        memory.add(
+            &labels(&[("namespace", pod.namespace()), ("pod", pod.name())]),
+            usage.memory_working_set.to_string(),
+        );
     }
     let node = state.cgroups.as_ref().map(|cgroups| cgroups.node_usage()).unwrap_or_default();
-    page.family("node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds")
-        .add("", seconds(node.cpu_nanoseconds));
+    page.family(
+        "node_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed by the node in core-seconds",
+    )
+    .add("", seconds(node.cpu_nanoseconds));
     page.family("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes")
         .add("", node.memory_working_set.to_string());
-    page.family("resource_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise")
-        .add("", "0".into());
+    page.family(
+        "resource_scrape_error",
+        "gauge",
+        "1 if there was an error while getting container metrics, 0 otherwise",
+    )
+    .add("", "0".into());
     exposition(page.render())
 }
 
@@ -88,19 +125,42 @@ pub async fn resource(state: &State) -> Answer {
 pub async fn cadvisor(state: &State) -> Answer {
     let stats = container_stats(state).await;
     let mut page = Page::default();
-    let families: [(&str, &str, &str, fn(&v1::ContainerStats) -> String); 4] = [
-        ("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", |stats| {
-            seconds(core_nanoseconds(stats))
-        }),
+    let families: [ContainerFamily; 4] = [
+        (
+            "container_cpu_usage_seconds_total",
+            "counter",
+            "Cumulative cpu time consumed in seconds.",
+            |stats| seconds(core_nanoseconds(stats)),
+        ),
         ("container_memory_working_set_bytes", "gauge", "Current working set in bytes.", |stats| {
             working_set(stats).to_string()
         }),
-        ("container_memory_usage_bytes", "gauge", "Current memory usage in bytes, including all memory regardless of when it was accessed", |stats| {
-            stats.memory.as_ref().and_then(|memory| memory.usage_bytes).map_or(0, |value| value.value).to_string()
-        }),
-        ("container_fs_usage_bytes", "gauge", "Number of bytes that are consumed by the container on this filesystem.", |stats| {
-            stats.writable_layer.as_ref().and_then(|layer| layer.used_bytes).map_or(0, |value| value.value).to_string()
-        }),
+        (
+            "container_memory_usage_bytes",
+            "gauge",
+            "Current memory usage in bytes, including all memory regardless of when it was accessed",
+            |stats| {
+                stats
+                    .memory
+                    .as_ref()
+                    .and_then(|memory| memory.usage_bytes)
+                    .map_or(0, |value| value.value)
+                    .to_string()
+            },
+        ),
+        (
+            "container_fs_usage_bytes",
+            "gauge",
+            "Number of bytes that are consumed by the container on this filesystem.",
+            |stats| {
+                stats
+                    .writable_layer
+                    .as_ref()
+                    .and_then(|layer| layer.used_bytes)
+                    .map_or(0, |value| value.value)
+                    .to_string()
+            },
+        ),
     ];
     for (name, kind, help, value) in families {
         let family = page.family(name, kind, help);
@@ -110,6 +170,9 @@ pub async fn cadvisor(state: &State) -> Answer {
     }
     exposition(page.render())
 }
+
+/// Name, kind, help and value of a family with one sample per container.
+type ContainerFamily = (&'static str, &'static str, &'static str, fn(&v1::ContainerStats) -> String);
 
 /// Families of the text format, each with its samples.
 #[derive(Default)]

@@ -101,7 +101,9 @@ fn health(state: &Arc<State>) -> Health {
     health.add_fn("ping", On::ALL, || Ok(()));
     let host = state.host.clone();
     // A runtime that is down is the node's condition; the kubelet itself is well and must not be restarted for it.
-    health.add_fn("syncloop", On::ALL, move || if host.name.is_empty() { Err("no node name".into()) } else { Ok(()) });
+    health.add_fn("syncloop", On::ALL, move || {
+        if host.name.is_empty() { Err("no node name".into()) } else { Ok(()) }
+    });
     health
 }
 
@@ -141,7 +143,8 @@ impl Routes {
                 }
             }
             None => {
-                let open = matches!(segments.first(), Some(&("pods" | "metrics" | "stats" | "healthz" | "spec")));
+                let open =
+                    matches!(segments.first(), Some(&("pods" | "metrics" | "stats" | "healthz" | "spec")));
                 if !open || parts.method != Method::GET {
                     return text(StatusCode::NOT_FOUND, "404 page not found\n");
                 }
@@ -155,7 +158,9 @@ impl Routes {
             ["containerLogs", namespace, pod, container] => {
                 containers::logs(state, namespace, pod, container, &query).await
             }
-            ["run", namespace, pod, container] | ["run", namespace, pod, _, container] if parts.method == Method::POST => {
+            ["run", namespace, pod, container] | ["run", namespace, pod, _, container]
+                if parts.method == Method::POST =>
+            {
                 containers::run(state, namespace, pod, container, &query).await
             }
             ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {

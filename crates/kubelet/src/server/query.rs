@@ -39,7 +39,8 @@ fn decode(text: &str) -> String {
             (b'+', _) => out.push(b' '),
             (b'%', [high, low, after @ ..]) => {
                 let digits = [*high, *low];
-                let byte = std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                let byte =
+                    std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
                 match byte {
                     Some(byte) => {
                         out.push(byte);

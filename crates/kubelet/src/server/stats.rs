@@ -22,7 +22,7 @@ pub async fn summary(state: &State) -> Value {
     let mut node_memory = memory_stats(&node_usage, now);
     node_memory["availableBytes"] = json!(memory.map(|memory| memory.available));
     let filesystem = filesystem(&state.root, now);
-    json!({
+    without_nulls(json!({
         "node": {
             "nodeName": state.host.name,
             "startTime": boot_time(),
@@ -33,7 +33,20 @@ pub async fn summary(state: &State) -> Value {
             "rlimit": rlimit(now),
         },
         "pods": pods,
-    })
+    }))
+}
+
+/// What is not known is left out.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect(),
+        Value::Array(list) => list.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// Usage of all containers, by the runtime.
@@ -78,11 +91,13 @@ fn pod(state: &State, entry: &Entry, stats: &[v1::ContainerStats], now: Timestam
 
 fn container(stats: &v1::ContainerStats, entry: &Entry) -> Value {
     let name = owner(stats).map(|(_, _, _, name)| name).unwrap_or_default();
-    let status = entry.status.container_statuses.iter().chain(&entry.status.init_container_statuses).flatten();
-    let running = status.filter(|status| status.name == name).find_map(|status| status.state.as_ref()?.running.clone());
+    let status =
+        entry.status.container_statuses.iter().chain(&entry.status.init_container_statuses).flatten();
+    let running =
+        status.filter(|status| status.name == name).find_map(|status| status.state.as_ref()?.running.clone());
     let value = |value: &Option<v1::UInt64Value>| value.as_ref().map(|value| value.value);
-    let cpu = stats.cpu.clone().unwrap_or_default();
-    let memory = stats.memory.clone().unwrap_or_default();
+    let cpu = stats.cpu.unwrap_or_default();
+    let memory = stats.memory.unwrap_or_default();
     let layer = stats.writable_layer.clone().unwrap_or_default();
     json!({
         "name": name,
@@ -153,5 +168,6 @@ fn boot_time() -> Option<String> {
 
 /// CRI times are nanoseconds since the epoch.
 fn time(nanoseconds: i64) -> Option<String> {
+    let nanoseconds = (nanoseconds > 0).then_some(nanoseconds)?;
     Timestamp::from_nanosecond(nanoseconds.into()).ok().map(|time| time.to_string())
 }

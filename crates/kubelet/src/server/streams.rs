@@ -96,7 +96,8 @@ pub async fn port_forward(
         Ok(sandboxes) => sandboxes,
         Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     };
-    let ready = sandboxes.into_iter().find(|sandbox| sandbox.state == v1::PodSandboxState::SandboxReady as i32);
+    let ready =
+        sandboxes.into_iter().find(|sandbox| sandbox.state == v1::PodSandboxState::SandboxReady as i32);
     let Some(sandbox) = ready else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, format!("pod \"{pod}\" is not running\n"));
     };
@@ -114,7 +115,8 @@ async fn pipe_to(url: Result<String, crate::cri::Error>, parts: Parts, body: Inc
     match relay(&url, parts, body).await {
         Ok(answer) => answer,
         Err(error) => {
-            let why = format!("the container runtime's streaming server at {url} cannot be reached: {error}\n");
+            let why =
+                format!("the container runtime's streaming server at {url} cannot be reached: {error}\n");
             text(StatusCode::BAD_GATEWAY, why)
         }
     }

@@ -77,7 +77,8 @@ mod tests {
     use super::*;
 
     fn pod(uid: &str, annotations: &str) -> Arc<Pod> {
-        let text = format!("{{metadata: {{name: p, namespace: n, uid: {uid}, annotations: {{{annotations}}}}}}}");
+        let text =
+            format!("{{metadata: {{name: p, namespace: n, uid: {uid}, annotations: {{{annotations}}}}}}}");
         Arc::new(serde_yaml::from_str(&text).unwrap())
     }
 

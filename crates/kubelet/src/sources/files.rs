@@ -118,9 +118,11 @@ impl Files {
             // The pod of the last good version goes on running.
             Err(error) => return self.complain(path, error.to_string()),
         };
-        let twin = self.told.iter().find(|(other, known)| **other != path && known.pod.display() == pod.display());
+        let twin =
+            self.told.iter().find(|(other, known)| **other != path && known.pod.display() == pod.display());
         if let Some((other, _)) = twin {
-            let message = format!("names the same pod {} as {}; rename one of them", pod.display(), other.display());
+            let message =
+                format!("names the same pod {} as {}; rename one of them", pod.display(), other.display());
             return self.complain(path, message);
         }
         self.complained.remove(&path);
@@ -179,7 +181,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut files = Files::new(directory.path().to_owned(), "n".into(), Duration::from_secs(20));
         let manifest = |image: &str| {
-            format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{{name: c, image: {image}}}]}}")
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{{name: c, image: {image}}}]}}"
+            )
         };
         let path = directory.path().join("a.yaml");
         fs::write(&path, manifest("i")).unwrap();

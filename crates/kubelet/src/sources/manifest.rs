@@ -14,7 +14,9 @@ pub enum Error {
     #[error("is not a pod manifest: {0}")]
     Parse(String),
     /// Another kind of object.
-    #[error("has apiVersion {api_version:?} and kind {kind:?}; a static pod manifest has apiVersion v1 and kind Pod")]
+    #[error(
+        "has apiVersion {api_version:?} and kind {kind:?}; a static pod manifest has apiVersion v1 and kind Pod"
+    )]
     Kind {
         /// As given.
         api_version: String,
@@ -28,7 +30,8 @@ pub enum Error {
 
 /// Reads a manifest. The pod's UID is the fingerprint of its text, file and node, so that a changed manifest is another pod.
 pub fn parse(path: &Path, text: &str, node: &str, now: jiff::Timestamp) -> Result<Pod, Error> {
-    let value: serde_json::Value = serde_yaml::from_str(text).map_err(|error| Error::Parse(error.to_string()))?;
+    let value: serde_json::Value =
+        serde_yaml::from_str(text).map_err(|error| Error::Parse(error.to_string()))?;
     let word = |key: &str| value.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
     let (api_version, kind) = (word("apiVersion"), word("kind"));
     if (api_version.as_str(), kind.as_str()) != ("v1", "Pod") {
@@ -36,11 +39,17 @@ pub fn parse(path: &Path, text: &str, node: &str, now: jiff::Timestamp) -> Resul
     }
     let mut pod: Pod = serde_json::from_value(value).map_err(|error| Error::Parse(error.to_string()))?;
     check(&pod)?;
-    let hash = pod.metadata.uid.clone().filter(|uid| !uid.is_empty()).unwrap_or_else(|| fingerprint(path, text, node));
+    let hash = pod
+        .metadata
+        .uid
+        .clone()
+        .filter(|uid| !uid.is_empty())
+        .unwrap_or_else(|| fingerprint(path, text, node));
     let metadata = &mut pod.metadata;
     metadata.uid = Some(hash.clone());
     metadata.name = metadata.name.take().map(|name| format!("{name}-{}", node.to_lowercase()));
-    metadata.namespace = metadata.namespace.take().filter(|name| !name.is_empty()).or_else(|| Some("default".into()));
+    metadata.namespace =
+        metadata.namespace.take().filter(|name| !name.is_empty()).or_else(|| Some("default".into()));
     metadata.generation = None;
     let annotations = metadata.annotations.get_or_insert_default();
     annotations.insert(CONFIG_HASH.into(), hash);
@@ -71,7 +80,9 @@ fn check(pod: &Pod) -> Result<(), Error> {
     if spec.containers.is_empty() {
         return invalid("has no containers in spec.containers");
     }
-    if let Some(container) = spec.containers.iter().find(|container| container.image.as_deref().unwrap_or_default().is_empty()) {
+    if let Some(container) =
+        spec.containers.iter().find(|container| container.image.as_deref().unwrap_or_default().is_empty())
+    {
         return Err(Error::Invalid(format!("has no image for container {:?}", container.name)));
     }
     if spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()) {
@@ -102,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_manifest_becomes_a_pod_of_this_node() {
-        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}";
+        let text =
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}";
         let pod = read(text).unwrap();
         assert_eq!(pod.metadata.name.as_deref(), Some("web-node1"));
         assert_eq!(pod.metadata.namespace.as_deref(), Some("default"));
@@ -115,6 +127,9 @@ mod tests {
     fn what_is_not_a_pod_is_refused() {
         assert!(matches!(read("apiVersion: v1\nkind: Service"), Err(Error::Kind { .. })));
         assert!(matches!(read("a: [b"), Err(Error::Parse(_))));
-        assert!(matches!(read("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}"), Err(Error::Invalid(_))));
+        assert!(matches!(
+            read("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}"),
+            Err(Error::Invalid(_))
+        ));
     }
 }

@@ -63,7 +63,8 @@ impl Mirrors {
     async fn reconcile(&self, node: &Node, complained: &mut HashMap<String, String>) {
         let entries = self.registry.list().into_iter().map(|entry| entry.pod);
         let wanted: Vec<SharedPod> = entries.filter(|pod| pod.is_static()).collect();
-        let existing: Vec<SharedPod> = self.pods.store().list().into_iter().filter(|pod| pod.is_mirror()).collect();
+        let existing: Vec<SharedPod> =
+            self.pods.store().list().into_iter().filter(|pod| pod.is_mirror()).collect();
         for action in plan(&wanted, &existing) {
             let (pod, result) = match action {
                 Action::Create(pod) => {
@@ -80,7 +81,11 @@ impl Mirrors {
                 Err(error) => {
                     let error = error.to_string();
                     if complained.insert(pod.display(), error.clone()) != Some(error.clone()) {
-                        tracing::warn!(pod = pod.display(), error, "Mirror pod not in step with its static pod; trying again");
+                        tracing::warn!(
+                            pod = pod.display(),
+                            error,
+                            "Mirror pod not in step with its static pod; trying again"
+                        );
                     }
                 }
             }
@@ -97,7 +102,10 @@ impl Mirrors {
 
     async fn delete(&self, pod: &Pod) -> Result<(), client::Error> {
         let api = Api::<Pod>::namespaced(self.client.clone(), pod.namespace());
-        let how = DeleteParams { grace_period_seconds: Some(0), ..client::write::only(pod.metadata.uid.as_deref()) };
+        let how = DeleteParams {
+            grace_period_seconds: Some(0),
+            ..client::write::only(pod.metadata.uid.as_deref())
+        };
         match api.delete(pod.name(), &how).await {
             Err(error) if !error.is_not_found() && !error.is_conflict() => Err(error),
             _ => Ok(()),
@@ -153,14 +161,20 @@ mod tests {
     use super::*;
 
     fn pod(name: &str, annotation: &str, hash: &str) -> SharedPod {
-        let text = format!("{{metadata: {{name: {name}, namespace: n, annotations: {{{annotation}: {hash}}}}}}}");
+        let text =
+            format!("{{metadata: {{name: {name}, namespace: n, annotations: {{{annotation}: {hash}}}}}}}");
         Arc::new(serde_yaml::from_str(&text).unwrap())
     }
 
     #[test]
     fn mirrors_follow_static_pods() {
-        let wanted = [pod("new", CONFIG_HASH, "1"), pod("same", CONFIG_HASH, "1"), pod("changed", CONFIG_HASH, "2")];
-        let existing = [pod("same", CONFIG_MIRROR, "1"), pod("changed", CONFIG_MIRROR, "1"), pod("gone", CONFIG_MIRROR, "1")];
+        let wanted =
+            [pod("new", CONFIG_HASH, "1"), pod("same", CONFIG_HASH, "1"), pod("changed", CONFIG_HASH, "2")];
+        let existing = [
+            pod("same", CONFIG_MIRROR, "1"),
+            pod("changed", CONFIG_MIRROR, "1"),
+            pod("gone", CONFIG_MIRROR, "1"),
+        ];
         let words: Vec<String> = plan(&wanted, &existing)
             .into_iter()
             .map(|action| match action {

@@ -8,7 +8,8 @@ use crate::pod::PodExt;
 use crate::pod::containers::{Kind, init_kind};
 
 /// Conditions that the kubelet owns.
-pub const OWNED: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+pub const OWNED: [&str; 5] =
+    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
 /// All conditions of a pod whose other status fields are set.
 pub fn all(pod: &Pod, view: &PodView, status: &PodStatus, context: &Context<'_>) -> Vec<PodCondition> {
@@ -27,6 +28,12 @@ pub fn all(pod: &Pod, view: &PodView, status: &PodStatus, context: &Context<'_>)
     let mut conditions: Vec<PodCondition> =
         own.into_iter().map(|(name, verdict)| condition(pod, name, verdict, old, context)).collect();
     conditions.extend(old.iter().filter(|condition| !OWNED.contains(&condition.type_.as_str())).cloned());
+    let disrupted = conditions.iter().any(|condition| condition.type_ == "DisruptionTarget");
+    if let Some((_, message)) = context.verdict.filter(|(reason, _)| reason == "Evicted" && !disrupted) {
+        let verdict =
+            Verdict { holds: true, reason: "TerminationByKubelet".into(), message: message.clone() };
+        conditions.push(condition(pod, "DisruptionTarget", verdict, old, context));
+    }
     conditions
 }
 
@@ -57,7 +64,9 @@ fn condition(
 ) -> PodCondition {
     let status = if verdict.holds { "True" } else { "False" };
     let before = old.iter().find(|condition| condition.type_ == name);
-    let since = before.filter(|before| before.status == status).and_then(|before| before.last_transition_time.clone());
+    let since = before
+        .filter(|before| before.status == status)
+        .and_then(|before| before.last_transition_time.clone());
     let text = |text: String| (!text.is_empty()).then_some(text);
     PodCondition {
         type_: name.into(),
@@ -77,7 +86,8 @@ fn initialized(pod: &Pod, status: &PodStatus, phase: &str) -> Verdict {
     let statuses = status.init_container_statuses.as_deref().unwrap_or_default();
     let begun = status.container_statuses.iter().flatten().any(|status| {
         let state = status.state.as_ref();
-        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some()) || status.last_state.is_some()
+        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+            || status.last_state.is_some()
     });
     let incomplete: Vec<&str> = pod
         .spec()
@@ -87,7 +97,7 @@ fn initialized(pod: &Pod, status: &PodStatus, phase: &str) -> Verdict {
         .filter(|container| {
             let status = statuses.iter().find(|status| status.name == container.name);
             match init_kind(container) {
-                Kind::Sidecar => !begun && !status.is_some_and(|status| status.started == Some(true)),
+                Kind::Sidecar => !begun && status.is_none_or(|status| status.started != Some(true)),
                 _ => !begun && !status.is_some_and(|status| status.ready),
             }
         })
@@ -150,7 +160,8 @@ fn ready(pod: &Pod, containers: &Verdict, old: &PodStatus) -> Verdict {
         let name = &gate.condition_type;
         let found = old.conditions.iter().flatten().find(|condition| condition.type_ == *name);
         match found {
-            None => messages.push(format!("corresponding condition of pod readiness gate \"{name}\" does not exist.")),
+            None => messages
+                .push(format!("corresponding condition of pod readiness gate \"{name}\" does not exist.")),
             Some(condition) if condition.status != "True" => messages.push(format!(
                 "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
                 condition.status
@@ -158,5 +169,9 @@ fn ready(pod: &Pod, containers: &Verdict, old: &PodStatus) -> Verdict {
             Some(_) => {}
         }
     }
-    if messages.is_empty() { Verdict::yes() } else { Verdict::no("ReadinessGatesNotReady", messages.join(", ")) }
+    if messages.is_empty() {
+        Verdict::yes()
+    } else {
+        Verdict::no("ReadinessGatesNotReady", messages.join(", "))
+    }
 }

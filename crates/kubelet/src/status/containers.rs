@@ -29,15 +29,16 @@ pub fn statuses(pod: &Pod, view: &PodView, context: &Context<'_>) -> Lists {
         .init_containers
         .iter()
         .flatten()
-        .map(|container| one(pod, init_kind(container), container, view, context, &old.init_container_statuses, true))
+        .map(|container| {
+            one(pod, init_kind(container), container, view, context, &old.init_container_statuses, true)
+        })
         .collect();
     let initializing = init.iter().zip(spec.init_containers.iter().flatten()).any(|(status, container)| {
         if init_kind(container) == Kind::Sidecar { status.started != Some(true) } else { !status.ready }
     });
-    let regular = spec
-        .containers
-        .iter()
-        .map(|container| one(pod, Kind::Regular, container, view, context, &old.container_statuses, initializing));
+    let regular = spec.containers.iter().map(|container| {
+        one(pod, Kind::Regular, container, view, context, &old.container_statuses, initializing)
+    });
     let ephemeral = spec.ephemeral_containers.iter().flatten().map(|ephemeral| {
         let container = as_container(ephemeral);
         one(pod, Kind::Ephemeral, &container, view, context, &old.ephemeral_container_statuses, false)
@@ -61,10 +62,12 @@ fn one(
         return absent(kind, container, context, old, initializing && has_init(pod));
     };
     let mut status = present(kind, container, found, context);
-    status.last_state = view.previous(&container.name).filter(|p| p.state == State::Exited).map(|p| ended_state(p));
+    status.last_state =
+        view.previous(&container.name).filter(|p| p.state == State::Exited).map(|p| ended_state(p));
     // A container that will run again is "waiting"; how it ended is its last state.
-    let again = found.state == State::Exited && !context.ended && restarts(pod, kind, container, found.exit_code)
-        || found.state == State::Created;
+    let again =
+        found.state == State::Exited && !context.ended && restarts(pod, kind, container, found.exit_code)
+            || found.state == State::Created;
     if let (Some((reason, message)), true) = (context.waiting.get(&container.name), again) {
         if found.state == State::Exited {
             status.last_state = status.state.take();
@@ -133,13 +136,20 @@ fn lost(old: &ContainerStatus, ended: bool) -> ContainerStatus {
     status
 }
 
-fn present(kind: Kind, container: &Container, found: &ContainerView, context: &Context<'_>) -> ContainerStatus {
+fn present(
+    kind: Kind,
+    container: &Container,
+    found: &ContainerView,
+    context: &Context<'_>,
+) -> ContainerStatus {
     let running = found.state == State::Running;
     let started = running && context.probes.started(&container.name, &found.id);
     let ready = match kind {
         Kind::Init => found.state == State::Exited && found.exit_code == 0,
         Kind::Ephemeral => false,
-        Kind::Regular | Kind::Sidecar => started && !context.ended && context.probes.ready(&container.name, &found.id),
+        Kind::Regular | Kind::Sidecar => {
+            started && !context.ended && context.probes.ready(&container.name, &found.id)
+        }
     };
     let state = match found.state {
         State::Running => ContainerState {
@@ -158,7 +168,11 @@ fn present(kind: Kind, container: &Container, found: &ContainerView, context: &C
         started: Some(started),
         restart_count: i32::try_from(found.attempt).unwrap_or(i32::MAX),
         resources: running.then(|| container.resources.clone()).flatten(),
-        allocated_resources: container.resources.as_ref().filter(|_| running).and_then(|r| r.requests.clone()),
+        allocated_resources: container
+            .resources
+            .as_ref()
+            .filter(|_| running)
+            .and_then(|r| r.requests.clone()),
         state: Some(state),
         ..ContainerStatus::default()
     }

@@ -91,8 +91,8 @@ pub fn foreign_conditions(pod: &Pod) -> impl Iterator<Item = &PodCondition> {
 
 fn addresses(pod: &Pod, view: &PodView, context: &Context<'_>, status: &mut PodStatus) {
     status.host_ip = context.host_ips.first().cloned();
-    status.host_ips =
-        (!context.host_ips.is_empty()).then(|| context.host_ips.iter().map(|ip| HostIP { ip: ip.clone() }).collect());
+    status.host_ips = (!context.host_ips.is_empty())
+        .then(|| context.host_ips.iter().map(|ip| HostIP { ip: ip.clone() }).collect());
     let ips: Vec<String> = if pod.host_network() {
         context.host_ips.to_vec()
     } else {

@@ -10,7 +10,8 @@ use crate::pod::containers::{Kind, init_kind, restarts};
 pub fn of(pod: &Pod, lists: &Lists, ended: bool) -> &'static str {
     let spec = pod.spec();
     let regular: Vec<_> = spec.containers.iter().zip(lists.regular.iter().flatten()).collect();
-    let begun = regular.iter().any(|(_, status)| exit(status).is_some() || running(status) || last_exit(status));
+    let begun =
+        regular.iter().any(|(_, status)| exit(status).is_some() || running(status) || last_exit(status));
     if !begun {
         for (container, status) in spec.init_containers.iter().flatten().zip(lists.init.iter().flatten()) {
             let kind = init_kind(container);
@@ -27,12 +28,16 @@ pub fn of(pod: &Pod, lists: &Lists, ended: bool) -> &'static str {
     if regular.iter().all(for_good) {
         let all_succeeded = regular.iter().all(|(_, status)| exit(status) == Some(0));
         // A static pod's file still stands, so it has not come to its end when only the kubelet stops it.
-        if ended && pod.is_static() && regular.iter().any(|(c, s)| restarts(pod, Kind::Regular, c, exit(s).unwrap_or(0))) {
+        if ended
+            && pod.is_static()
+            && regular.iter().any(|(c, s)| restarts(pod, Kind::Regular, c, exit(s).unwrap_or(0)))
+        {
             return "Running";
         }
         return if all_succeeded { "Succeeded" } else { "Failed" };
     }
-    let unborn = regular.iter().any(|(_, status)| exit(status).is_none() && !running(status) && !last_exit(status));
+    let unborn =
+        regular.iter().any(|(_, status)| exit(status).is_none() && !running(status) && !last_exit(status));
     if unborn { "Pending" } else { "Running" }
 }
 

@@ -38,7 +38,13 @@ fn container(name: &str, attempt: u32, state: State, exit_code: i32) -> Arc<Cont
 }
 
 fn view(containers: Vec<Arc<ContainerView>>) -> PodView {
-    let sandbox = SandboxView { id: "s".into(), attempt: 0, ready: true, ips: vec!["10.0.0.2".into()], host_network: false };
+    let sandbox = SandboxView {
+        id: "s".into(),
+        attempt: 0,
+        ready: true,
+        ips: vec!["10.0.0.2".into()],
+        host_network: false,
+    };
     PodView { sandboxes: vec![sandbox], containers }
 }
 
@@ -115,7 +121,8 @@ fn conditions_say_what_is_missing() {
 #[test]
 fn init_containers_hold_back_the_others() {
     let pod = pod("initContainers: [{name: i}], containers: [{name: a}]");
-    let status = status(&pod, &view(vec![container("i", 0, State::Running, 0)]), PodStatus::default(), true, false);
+    let status =
+        status(&pod, &view(vec![container("i", 0, State::Running, 0)]), PodStatus::default(), true, false);
     let state = status.container_statuses.as_ref().unwrap()[0].state.clone().unwrap();
     assert_eq!(state.waiting.unwrap().reason.as_deref(), Some("PodInitializing"));
     assert_eq!(condition(&status, "Initialized"), ("False", "ContainersNotInitialized"));

@@ -102,7 +102,9 @@ fn out_of(
 ) -> Refusal {
     Refusal {
         reason: format!("OutOf{name}"),
-        message: format!("Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {limit}"),
+        message: format!(
+            "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {limit}"
+        ),
     }
 }
 
@@ -147,7 +149,8 @@ fn host_ports(pod: &Pod, others: &[SharedPod]) -> Result<(), Refusal> {
     match clash {
         Some(_) => Err(Refusal {
             reason: "NodePorts".into(),
-            message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports".into(),
+            message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+                .into(),
         }),
         None => Ok(()),
     }
@@ -175,7 +178,8 @@ fn node_selector(pod: &Pod, node: &Node) -> Result<(), Refusal> {
         .and_then(|affinity| affinity.node_affinity.as_ref())
         .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     let name = node.metadata.name.as_deref().unwrap_or_default();
-    let fits = required.is_none_or(|required| required.node_selector_terms.iter().any(|term| matches(term, labels, name)));
+    let fits = required
+        .is_none_or(|required| required.node_selector_terms.iter().any(|term| matches(term, labels, name)));
     if selected && fits {
         return Ok(());
     }
@@ -191,7 +195,9 @@ fn matches(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, name: &st
     if expressions.is_empty() && fields.is_empty() {
         return false;
     }
-    expressions.iter().all(|requirement| requirement_holds(requirement, labels.get(&requirement.key).map(String::as_str)))
+    expressions
+        .iter()
+        .all(|requirement| requirement_holds(requirement, labels.get(&requirement.key).map(String::as_str)))
         && fields.iter().all(|requirement| {
             requirement_holds(requirement, (requirement.key == "metadata.name").then_some(name))
         })

@@ -46,7 +46,13 @@ pub enum Error {
 
 impl CleanUp {
     /// With these tools.
-    pub fn new(runtime: Runtime, volumes: Volumes, cgroup: PodCgroup, paths: Arc<Paths>, puller: Puller) -> Self {
+    pub fn new(
+        runtime: Runtime,
+        volumes: Volumes,
+        cgroup: PodCgroup,
+        paths: Arc<Paths>,
+        puller: Puller,
+    ) -> Self {
         Self { runtime, volumes, cgroup, paths, puller }
     }
 
@@ -64,7 +70,9 @@ impl CleanUp {
         }
         for sandbox in &view.sandboxes {
             let id = sandbox.id.clone();
-            ignore_missing(self.runtime.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id: id }).await)?;
+            ignore_missing(
+                self.runtime.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id: id }).await,
+            )?;
         }
         Ok(())
     }
@@ -86,7 +94,9 @@ impl CleanUp {
                 continue;
             }
             let id = sandbox.id.clone();
-            ignore_missing(self.runtime.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id: id }).await)?;
+            ignore_missing(
+                self.runtime.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id: id }).await,
+            )?;
         }
         Ok(())
     }
@@ -102,7 +112,9 @@ impl CleanUp {
         }
         for entry in std::fs::read_dir(self.paths.container_logs()).into_iter().flatten().flatten() {
             let path = entry.path();
-            if std::fs::read_link(&path).is_ok_and(|target| !target.exists() && target.starts_with(&self.paths.logs)) {
+            if std::fs::read_link(&path)
+                .is_ok_and(|target| !target.exists() && target.starts_with(&self.paths.logs))
+            {
                 remove_file(&path);
             }
         }

@@ -81,7 +81,8 @@ impl Start {
         let created = self.runtime.create_container(request).await;
         let id = created.map_err(|error| failed("CreateContainerError", error.message()))?.container_id;
         self.events.pod(pod, Some(&field), Severity::Normal, "Created", "Container created".into());
-        let started = self.runtime.start_container(v1::StartContainerRequest { container_id: id.clone() }).await;
+        let started =
+            self.runtime.start_container(v1::StartContainerRequest { container_id: id.clone() }).await;
         started.map_err(|error| failed("RunContainerError", error.message()))?;
         self.events.pod(pod, Some(&field), Severity::Normal, "Started", "Container started".into());
         self.link_log(job, &id, &log);

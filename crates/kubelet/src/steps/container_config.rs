@@ -75,9 +75,8 @@ impl Builder {
         let environment = self.environment(job).await?;
         let mut mounts = volumes::container_mounts(&self.paths, pod, container, job.volumes, &environment)?;
         self.add_own_mounts(pod, container, &mut mounts)?;
-        let lookup = |name: &str| {
-            environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-        };
+        let lookup =
+            |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let expanded = |words: &Option<Vec<String>>| -> Vec<String> {
             words.iter().flatten().map(|word| expand::expand(word, lookup)).collect()
         };
@@ -147,7 +146,12 @@ impl Builder {
     }
 
     /// /etc/hosts and the termination message, unless the user has mounted something there.
-    fn add_own_mounts(&self, pod: &Pod, container: &Container, mounts: &mut Vec<v1::Mount>) -> Result<(), Error> {
+    fn add_own_mounts(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        mounts: &mut Vec<v1::Mount>,
+    ) -> Result<(), Error> {
         let mut add = |container_path: &str, host_path: String| {
             if !mounts.iter().any(|mount| mount.container_path.trim_end_matches('/') == container_path) {
                 let container_path = container_path.to_owned();

@@ -35,14 +35,23 @@ impl Directories {
     pub fn ensure(&self, pod: &Pod) -> Result<(), Error> {
         let uid = pod.uid();
         let logs = self.paths.pod_logs(pod);
-        let mut all = vec![self.paths.pod(uid), self.paths.volumes(uid), self.paths.pod(uid).join("plugins"), logs.clone()];
+        let mut all = vec![
+            self.paths.pod(uid),
+            self.paths.volumes(uid),
+            self.paths.pod(uid).join("plugins"),
+            logs.clone(),
+        ];
         for (_, container) in crate::pod::containers::all(pod) {
             all.push(self.paths.container(uid, &container.name));
             all.push(logs.join(&container.name));
         }
         for path in all {
-            let made = fs::create_dir_all(&path)
-                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(if path.starts_with(&logs) { 0o755 } else { 0o750 })));
+            let made = fs::create_dir_all(&path).and_then(|()| {
+                fs::set_permissions(
+                    &path,
+                    Permissions::from_mode(if path.starts_with(&logs) { 0o755 } else { 0o750 }),
+                )
+            });
             made.map_err(|source| Error { path, source })?;
         }
         Ok(())

@@ -47,17 +47,26 @@ pub async fn exec(runtime: &Runtime, id: &str, action: &ExecAction, limit: Durat
                 output
             })
         }
-        Err(crate::cri::Error::Call { code: tonic::Code::DeadlineExceeded, .. } | crate::cri::Error::Timeout { .. }) => {
-            Outcome::Failure(format!("command timed out: \"{shown}\" timed out after {}s", limit.as_secs()))
-        }
+        Err(
+            crate::cri::Error::Call { code: tonic::Code::DeadlineExceeded, .. }
+            | crate::cri::Error::Timeout { .. },
+        ) => Outcome::Failure(format!("command timed out: \"{shown}\" timed out after {}s", limit.as_secs())),
         Err(error) => Outcome::Unknown(error.to_string()),
     }
 }
 
 /// Opens a TCP connection.
-pub async fn tcp(container: &Container, action: &TCPSocketAction, ip: Option<&str>, limit: Duration) -> Outcome {
+pub async fn tcp(
+    container: &Container,
+    action: &TCPSocketAction,
+    ip: Option<&str>,
+    limit: Duration,
+) -> Outcome {
     let Some(port) = port(container, &action.port) else {
-        return Outcome::Unknown(format!("port {:?} of container {:?} is unknown", action.port, container.name));
+        return Outcome::Unknown(format!(
+            "port {:?} of container {:?} is unknown",
+            action.port, container.name
+        ));
     };
     let Some(host) = action.host.as_deref().filter(|host| !host.is_empty()).or(ip) else {
         return Outcome::Unknown("the pod has no address yet".into());
@@ -78,7 +87,10 @@ pub async fn http_get(
     agent: &str,
 ) -> Outcome {
     let Some(port) = port(container, &action.port) else {
-        return Outcome::Unknown(format!("port {:?} of container {:?} is unknown", action.port, container.name));
+        return Outcome::Unknown(format!(
+            "port {:?} of container {:?} is unknown",
+            action.port, container.name
+        ));
     };
     let Some(host) = action.host.as_deref().filter(|host| !host.is_empty()).or(ip) else {
         return Outcome::Unknown("the pod has no address yet".into());
@@ -133,7 +145,8 @@ struct HealthResponse {
 }
 
 async fn health_check(address: &str, service: &str) -> Result<i32, String> {
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).map_err(|e| e.to_string())?;
+    let endpoint =
+        tonic::transport::Endpoint::from_shared(format!("http://{address}")).map_err(|e| e.to_string())?;
     let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| error.to_string())?;
@@ -180,7 +193,10 @@ async fn follow(
             Some(None) => return Ok(Outcome::Success),
             None if status.is_success() || status.is_redirection() => return Ok(Outcome::Success),
             None => {
-                return Ok(Outcome::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16())));
+                return Ok(Outcome::Failure(format!(
+                    "HTTP probe failed with statuscode: {}",
+                    status.as_u16()
+                )));
             }
         }
     }
@@ -253,7 +269,8 @@ fn unverified() -> Arc<rustls::ClientConfig> {
     let make = || {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Arc::new(AnyCertificate(provider.clone()));
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         // The provider is ring's, which has the default versions' cipher suites.
         let builder = builder.expect("ring supports the default TLS versions");
         Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
@@ -282,7 +299,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -291,7 +313,12 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
@@ -333,7 +360,8 @@ mod tests {
                 }]),
                 ..Container::default()
             };
-            let action = HTTPGetAction { port: IntOrString::String("web".into()), ..HTTPGetAction::default() };
+            let action =
+                HTTPGetAction { port: IntOrString::String("web".into()), ..HTTPGetAction::default() };
             let outcome =
                 http_get(&container, &action, Some("127.0.0.1"), Duration::from_secs(5), "kube-probe").await;
             assert_eq!(outcome == Outcome::Success, fine, "{outcome:?}");

@@ -59,7 +59,8 @@ impl Kill {
         let rank = |target: &Target| order.iter().position(|(_, name)| *name == target.name);
         sidecars.sort_by_key(|target| std::cmp::Reverse(rank(target)));
         for target in sidecars {
-            let left = deadline.saturating_duration_since(Instant::now()).max(LEAST).min(seconds(grace).max(LEAST));
+            let left =
+                deadline.saturating_duration_since(Instant::now()).max(LEAST).min(seconds(grace).max(LEAST));
             let left = i64::try_from(left.as_secs()).unwrap_or(grace);
             self.one(pod, &target, &message(&target.name), left, hooks, ip).await?;
         }
@@ -92,7 +93,9 @@ impl Kill {
                     let message = format!("PreStopHook failed: {error}");
                     self.events.pod(pod, Some(&field), Severity::Warning, "FailedPreStopHook", message);
                 }
-                Err(_) => tracing::warn!(container = target.name, "PreStop hook not completed in grace period"),
+                Err(_) => {
+                    tracing::warn!(container = target.name, "PreStop hook not completed in grace period")
+                }
             }
         }
         let left = grace.saturating_sub(begun.elapsed());

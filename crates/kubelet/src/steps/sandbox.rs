@@ -66,7 +66,8 @@ impl Sandbox {
         let mut handler = String::new();
         if let Some(class) = pod.spec().runtime_class_name.as_deref().filter(|class| !class.is_empty()) {
             let failed = |message: String| Error::RuntimeClass { class: class.into(), message };
-            let found = self.objects.runtime_handler(class).await.map_err(|error| failed(error.to_string()))?;
+            let found =
+                self.objects.runtime_handler(class).await.map_err(|error| failed(error.to_string()))?;
             handler = found.ok_or_else(|| failed("not found".into()))?;
         }
         let config = self.config(pod, attempt);
@@ -80,8 +81,11 @@ impl Sandbox {
             self.events.pod(pod, None, Severity::Warning, "MissingClusterDNS", warning);
         }
         let sysctls = pod.spec().security_context.as_ref().and_then(|context| context.sysctls.clone());
-        let sysctls: HashMap<String, String> =
-            sysctls.into_iter().flatten().map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value)).collect();
+        let sysctls: HashMap<String, String> = sysctls
+            .into_iter()
+            .flatten()
+            .map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value))
+            .collect();
         v1::PodSandboxConfig {
             metadata: Some(v1::PodSandboxMetadata {
                 name: pod.name().into(),
@@ -107,10 +111,18 @@ impl Sandbox {
 
     /// Writes the pod's /etc/hosts for these addresses.
     pub fn write_hosts(&self, pod: &Pod, ips: &[String]) -> std::io::Result<()> {
-        let node = if pod.host_network() { fs::read_to_string("/etc/hosts").unwrap_or_default() } else { String::new() };
+        let node = if pod.host_network() {
+            fs::read_to_string("/etc/hosts").unwrap_or_default()
+        } else {
+            String::new()
+        };
         let text = dns::hosts_file(pod, ips, &self.settings.dns.cluster_domain, &node);
         let path = self.paths.hosts(pod.uid());
-        if fs::read_to_string(&path).is_ok_and(|old| old == text) { Ok(()) } else { write_in_place(&path, &text) }
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            Ok(())
+        } else {
+            write_in_place(&path, &text)
+        }
     }
 
     /// Secrets with credentials for the pod's images. Missing ones are skipped: the image may not need them.

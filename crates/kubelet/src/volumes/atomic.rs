@@ -119,7 +119,8 @@ fn own_directories(directory: &Path, gid: Option<u32>) -> Result<(), Error> {
     let metadata = fs::metadata(directory).map_err(Error::io("read", directory))?;
     std::os::unix::fs::chown(directory, None, Some(gid)).map_err(Error::io("change group of", directory))?;
     let mode = metadata.permissions().mode() | 0o2550;
-    fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(Error::io("set mode of", directory))?;
+    fs::set_permissions(directory, Permissions::from_mode(mode))
+        .map_err(Error::io("set mode of", directory))?;
     for entry in fs::read_dir(directory).map_err(Error::io("read", directory))?.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             own_directories(&entry.path(), Some(gid))?;

@@ -16,7 +16,10 @@ pub fn set_up(path: &Path, source: &EmptyDirVolumeSource, gid: Option<u32>) -> R
         "" => fs::create_dir_all(path).map_err(Error::io("create", path))?,
         "Memory" => tmpfs(path, source.size_limit.as_ref().map(whole))?,
         other => {
-            return Err(Error::Unsupported { volume: path.display().to_string(), kind: format!("emptyDir.medium {other}") });
+            return Err(Error::Unsupported {
+                volume: path.display().to_string(),
+                kind: format!("emptyDir.medium {other}"),
+            });
         }
     }
     fs::set_permissions(path, Permissions::from_mode(0o777)).map_err(Error::io("set mode of", path))?;

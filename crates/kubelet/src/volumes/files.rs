@@ -157,7 +157,8 @@ async fn token(
     source: &ServiceAccountTokenProjection,
     default_mode: u32,
 ) -> Result<Payload, Error> {
-    let account = pod.spec().service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
+    let account =
+        pod.spec().service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
     let key = TokenKey {
         namespace: pod.namespace().into(),
         account: account.into(),
@@ -179,9 +180,9 @@ async fn token(
 /// The user of all containers, if they have the same one.
 fn single_user(pod: &Pod) -> Option<u32> {
     let of_pod = pod.spec().security_context.as_ref().and_then(|context| context.run_as_user);
-    let mut users = crate::pod::containers::all(pod).into_iter().map(|(_, container)| {
-        container.security_context.and_then(|context| context.run_as_user).or(of_pod)
-    });
+    let mut users = crate::pod::containers::all(pod)
+        .into_iter()
+        .map(|(_, container)| container.security_context.and_then(|context| context.run_as_user).or(of_pod));
     let first = users.next()??;
     users.all(|user| user == Some(first)).then_some(first).and_then(|user| u32::try_from(user).ok())
 }

@@ -17,7 +17,8 @@ pub fn set_up(path: &str, kind: &str) -> Result<PathBuf, Error> {
         "DirectoryOrCreate" => match found {
             None => {
                 fs::create_dir_all(target).map_err(Error::io("create", target))?;
-                fs::set_permissions(target, Permissions::from_mode(0o755)).map_err(Error::io("set mode of", target))?;
+                fs::set_permissions(target, Permissions::from_mode(0o755))
+                    .map_err(Error::io("set mode of", target))?;
             }
             Some(kind) if kind.is_dir() => {}
             Some(_) => return Err(wrong("directory")),
@@ -38,7 +39,10 @@ pub fn set_up(path: &str, kind: &str) -> Result<PathBuf, Error> {
                 "CharDevice" => ("character device", FileTypeExt::is_char_device),
                 "BlockDevice" => ("block device", FileTypeExt::is_block_device),
                 other => {
-                    return Err(Error::Unsupported { volume: path.into(), kind: format!("hostPath.type {other}") });
+                    return Err(Error::Unsupported {
+                        volume: path.into(),
+                        kind: format!("hostPath.type {other}"),
+                    });
                 }
             };
             if !found.as_ref().is_some_and(fits) {

@@ -150,10 +150,10 @@ impl Volumes {
     pub async fn set_up(&self, pod: &Pod, runtime: &fields::Runtime) -> Result<Mounted, Error> {
         let mut mounted = Mounted::default();
         for volume in pod.spec().volumes.iter().flatten() {
-            let location = self.set_up_one(pod, volume, runtime).await.map_err(|error| Error::SetUp {
-                volume: volume.name.clone(),
-                source: Box::new(error),
-            })?;
+            let location = self
+                .set_up_one(pod, volume, runtime)
+                .await
+                .map_err(|error| Error::SetUp { volume: volume.name.clone(), source: Box::new(error) })?;
             mounted.volumes.insert(volume.name.clone(), location);
         }
         Ok(mounted)
@@ -164,7 +164,9 @@ impl Volumes {
         let directory = self.paths.pod(uid);
         mount_table::unmount_below(&directory)?;
         match std::fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &directory)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &directory)(error))
+            }
             _ => Ok(()),
         }
     }
@@ -175,7 +177,12 @@ impl Volumes {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    async fn set_up_one(&self, pod: &Pod, volume: &Volume, runtime: &fields::Runtime) -> Result<Location, Error> {
+    async fn set_up_one(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        runtime: &fields::Runtime,
+    ) -> Result<Location, Error> {
         let own = |plugin: &str| self.paths.volume(pod.uid(), plugin, &volume.name);
         let gid = ownership::fs_group(pod);
         if let Some(source) = &volume.empty_dir {

@@ -14,7 +14,8 @@ pub fn is_mount_point(path: &Path) -> Result<bool, Error> {
 
 /// Unmounts everything at or below a directory, deepest first.
 pub fn unmount_below(directory: &Path) -> Result<(), Error> {
-    let mut below: Vec<PathBuf> = points()?.into_iter().filter(|point| point.starts_with(directory)).collect();
+    let mut below: Vec<PathBuf> =
+        points()?.into_iter().filter(|point| point.starts_with(directory)).collect();
     below.sort_by_key(|point| std::cmp::Reverse(point.components().count()));
     for point in below {
         match umount2(&point, MntFlags::UMOUNT_NOFOLLOW) {
@@ -28,7 +29,11 @@ pub fn unmount_below(directory: &Path) -> Result<(), Error> {
 fn points() -> Result<Vec<PathBuf>, Error> {
     let table = Path::new("/proc/self/mountinfo");
     let text = fs::read_to_string(table).map_err(Error::io("read", table))?;
-    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(unescape(point))).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(unescape(point)))
+        .collect())
 }
 
 /// Blanks and backslashes are written as three octal digits.

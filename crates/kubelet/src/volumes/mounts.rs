@@ -36,10 +36,12 @@ fn one(
         .ok_or_else(|| Error::Unknown { container: container.name.clone(), volume: mount.name.clone() })?;
     let lookup = |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let sub = match (&mount.sub_path_expr, &mount.sub_path) {
-        (Some(expression), _) if !expression.is_empty() => match expand::expand_tracking(expression, lookup) {
-            (path, unknown) if unknown.is_empty() => Some(path),
-            (path, _) => return Err(Error::BadPath { path }),
-        },
+        (Some(expression), _) if !expression.is_empty() => {
+            match expand::expand_tracking(expression, lookup) {
+                (path, unknown) if unknown.is_empty() => Some(path),
+                (path, _) => return Err(Error::BadPath { path }),
+            }
+        }
         (_, Some(path)) if !path.is_empty() => Some(path.clone()),
         _ => None,
     };

@@ -43,7 +43,9 @@ fn open(root: &Path, relative: &Path) -> Result<OwnedFd, Error> {
     let failed = |errno: Errno| Error::io("open subPath", &root.join(relative))(errno.into());
     let top = File::open(root).map_err(Error::io("open", root))?;
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let how = OpenHow::new()
+        .flags(flags)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let mut at = PathBuf::new();
     let mut opened: Option<OwnedFd> = None;
     for part in relative.components().filter(|part| matches!(part, Component::Normal(_))) {

@@ -25,7 +25,9 @@ async fn an_unsupported_volume_is_named_with_its_type() {
 async fn host_path_types_are_checked() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("made");
-    for (kind, fine) in [("Directory", false), ("DirectoryOrCreate", true), ("Directory", true), ("File", false)] {
+    for (kind, fine) in
+        [("Directory", false), ("DirectoryOrCreate", true), ("Directory", true), ("File", false)]
+    {
         let pod = pod(&format!("{{name: h, hostPath: {{path: {}, type: {kind}}}}}", path.display()));
         let result = volumes(root.path()).set_up(&pod, &fields::Runtime::default()).await;
         assert_eq!(result.is_ok(), fine, "{kind}");
