@@ -1,6 +1,6 @@
 //! Definitions of types: from schema nodes to OpenAPI schemas.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api_types::resource::ResourceInfo;
@@ -78,8 +78,8 @@ impl Definitions {
 
     fn add_children(&mut self, node: &Schema) {
         match &node.kind {
-            Kind::List(list) => self.add_node(&list.item),
-            Kind::Map(map) => self.add_node(&map.value),
+            Kind::List(list) if !is_open(node, &list.item) => self.add_node(&list.item),
+            Kind::Map(map) if !is_open(node, &map.value) => self.add_node(&map.value),
             Kind::Struct(layout) => layout.fields.iter().for_each(|field| self.add_node(&field.schema)),
             _ => {}
         }
@@ -103,6 +103,7 @@ const VERSION: &str = "io.k8s.apimachinery.pkg.version.Info";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+const JSON: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// The name under which a document defines a type.
@@ -133,6 +134,7 @@ fn definition_name(node: &Schema) -> Option<String> {
         Kind::MicroTime => Some(format!("{META}.MicroTime")),
         Kind::Duration => Some(format!("{META}.Duration")),
         Kind::FieldsV1 => Some(format!("{META}.FieldsV1")),
+        Kind::Any if node.type_name.is_empty() && node.custom.is_none() => Some(JSON.to_owned()),
         Kind::Struct(_) | Kind::SchemaOr(..) | Kind::Any if !node.type_name.is_empty() => {
             schema::open_api_name(&node.type_name)
         }
@@ -216,12 +218,12 @@ fn body(node: &Schema, dialect: Dialect) -> Map<String, Value> {
         }
         Kind::List(list) => {
             out.insert("type".into(), "array".into());
-            out.insert("items".into(), element(&list.item, dialect));
+            out.insert("items".into(), element(node, &list.item, dialect));
             topology(&node.topology, "x-kubernetes-list-type", &mut out);
         }
         Kind::Map(map) => {
             out.insert("type".into(), "object".into());
-            out.insert("additionalProperties".into(), element(&map.value, dialect));
+            out.insert("additionalProperties".into(), element(node, &map.value, dialect));
             topology(&node.topology, "x-kubernetes-map-type", &mut out);
         }
         // A custom node has said its type itself.
@@ -235,7 +237,9 @@ fn body(node: &Schema, dialect: Dialect) -> Map<String, Value> {
                 out.insert("format".into(), format.into());
             }
             if !node.enum_values.is_empty() {
-                out.insert("enum".into(), json!(node.enum_values));
+                // Two Go types may name the same values.
+                let values: BTreeSet<&str> = node.enum_values.iter().copied().collect();
+                out.insert("enum".into(), json!(values));
             }
         }
     }
@@ -305,8 +309,8 @@ fn property(field: &Field, dialect: Dialect) -> Value {
         out.insert("x-kubernetes-patch-merge-key".into(), key.to_string().into());
     }
     let own = match &field.schema.kind {
-        Kind::List(_) => "x-kubernetes-list-type",
-        _ => "x-kubernetes-map-type",
+        Kind::Map(_) | Kind::Struct(_) => "x-kubernetes-map-type",
+        _ => "x-kubernetes-list-type",
     };
     topology(&field.own_topology, own, &mut out);
     Value::Object(out)
@@ -337,7 +341,10 @@ fn zero_scalar(kind: &Kind) -> Option<Value> {
 }
 
 /// An element of a list or a value of a map.
-fn element(node: &SchemaRef, dialect: Dialect) -> Value {
+fn element(parent: &Schema, node: &SchemaRef, dialect: Dialect) -> Value {
+    if is_open(parent, node) {
+        return json!({});
+    }
     let Some(name) = definition_name(node) else {
         let mut out = body(node, dialect);
         if dialect == Dialect::V3
@@ -352,6 +359,11 @@ fn element(node: &SchemaRef, dialect: Dialect) -> Value {
         (Kind::Struct(_), Dialect::V3) => json!({ "default": {}, "allOf": [reference(&name, dialect)] }),
         _ => reference(&name, dialect),
     }
+}
+
+/// Whether the elements of a custom list or map may be anything: then they have no node of their own.
+fn is_open(parent: &Schema, element: &Schema) -> bool {
+    parent.custom.is_some() && element.custom.is_none() && matches!(element.kind, Kind::Any)
 }
 
 fn topology(topology: &Topology, key: &str, out: &mut Map<String, Value>) {

@@ -86,16 +86,16 @@ fn kind_text(kind: &Value) -> String {
 #[test]
 fn definitions_are_those_of_upstream() {
     let (facts, rows) = (facts(), rows());
-    let mut ours = Map::new();
+    let (mut ours, mut wrong) = (Map::new(), Vec::new());
     for name in document::names(&rows) {
         let document = v3(&rows, &name);
         let schemas = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
-        if let Some(expected) = facts["docs"].get(&name) {
-            assert_eq!(json!(schemas.len()), expected["schemas"], "schemas in {name}");
+        let expected = facts["docs"].get(&name).map_or(&Value::Null, |document| &document["schemas"]);
+        if !expected.is_null() && *expected != json!(schemas.len()) {
+            wrong.push(format!("{name} has {} schemas, not {expected}", schemas.len()));
         }
         ours.extend(schemas);
     }
-    let mut wrong = Vec::new();
     for (name, expected) in facts["definitions"].as_object().expect("an object") {
         let expected = plain(expected, false);
         match ours.get(name) {
