@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use net::Cluster;
 use nfnetlink::{Family, Socket};
 use proxy::flows::{UdpFrontends, is_stale};
-use proxy::program::Program;
+use proxy::program::{Environment, LocalDetector, NodePortAddresses, Program};
 use serde_json::{Value, json};
 
 fn service(name: &str, spec: Value) -> Value {
@@ -108,7 +108,7 @@ fn affinity_outlives_the_proxy() {
     // Numbers that a newcomer would not give by itself: the first backend goes and comes back.
     cluster.apply(&[slice("web", 8080, &PODS[1..])]);
     cluster.apply(&objects);
-    let sources = ["pod1", "pod2", "pod3", "client", "node"];
+    let sources = ["pod1", "pod2", "client", "node"];
     let before = sources.map(|from| cluster.fetch_many(from, "10.96.0.10:80", 1)[0].server.clone());
     cluster.restart();
     cluster.apply(&objects);
@@ -249,8 +249,53 @@ fn source_ranges_guard_the_load_balancer() {
     assert_eq!(cluster.fetch_many("pod1", "203.0.113.8:80", 1).len(), 1);
     assert_eq!(cluster.fetch_many("client", "192.168.77.1:30080", 1).len(), 1);
     balanced["spec"]["loadBalancerSourceRanges"] = json!(["10.0.0.0/8", "192.168.77.2/32"]);
-    cluster.apply(&[balanced]);
+    cluster.apply(&[balanced.clone()]);
     assert_eq!(cluster.fetch_many("client", "203.0.113.8:80", 1).len(), 1);
+    // Ranges that overlap, in one Service and between two that want the same address.
+    balanced["spec"]["loadBalancerSourceRanges"] =
+        json!(["10.0.0.0/8", "10.1.0.0/16", "10.244.0.11/32", "192.168.0.0/16"]);
+    let mut rival = balanced.clone();
+    rival["metadata"]["name"] = json!("a-rival");
+    rival["spec"]["loadBalancerSourceRanges"] = json!(["192.168.77.0/24"]);
+    rival["spec"]["clusterIP"] = json!("10.96.0.12");
+    rival["spec"]["clusterIPs"] = json!(["10.96.0.12"]);
+    rival["spec"]["ports"][0]["nodePort"] = json!(30081);
+    cluster.apply(&[balanced, rival, slice("a-rival", 8080, &PODS)]);
+    assert_eq!(cluster.fetch_many("client", "203.0.113.8:80", 1).len(), 1);
+    assert_eq!(cluster.try_fetch("pod1", "203.0.113.8:80").unwrap_err().kind(), ErrorKind::TimedOut);
+    cluster.apply(&[json!({"delete": "a-rival"})]);
+    assert_eq!(cluster.fetch_many("pod1", "203.0.113.8:80", 1).len(), 1);
+}
+
+#[test]
+fn every_environment_is_understood() {
+    let mut cluster = Cluster::new();
+    cluster.apply(&[web(json!({"externalTrafficPolicy": "Local"})), slice("web", 8080, &PODS)]);
+    let detectors = [
+        LocalDetector::None,
+        LocalDetector::Bridge("br0".into()),
+        LocalDetector::InterfacePrefix("br".into()),
+        LocalDetector::Ranges(vec!["10.244.0.0/24".parse().unwrap(), "10.245.0.0/24".parse().unwrap()]),
+    ];
+    for local in detectors {
+        for masquerade_all in [false, true] {
+            let told = matches!(local, LocalDetector::None);
+            let environment = Environment {
+                local: local.clone(),
+                masquerade_all,
+                masquerade_bit: 3,
+                node_ports: NodePortAddresses::All,
+            };
+            cluster.program().set_environment(environment);
+            cluster.apply(&[]);
+            // Node ports answer on every address of the node.
+            assert_eq!(cluster.fetch_many("client", "10.244.0.1:30080", 1)[0].client, net::CLIENT_IP);
+            let outside = if told && !masquerade_all { net::CLIENT_IP } else { "10.244.0.1" };
+            assert_eq!(cluster.fetch("client", "10.96.0.10:80", "pod2").client, outside, "{local:?}");
+            let inside = if masquerade_all { "10.244.0.1" } else { "10.244.0.11" };
+            assert_eq!(cluster.fetch("pod1", "10.96.0.10:80", "pod2").client, inside, "{local:?}");
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub struct Choice {
     pub local: Vec<SocketAddr>,
     /// The port has endpoints somewhere, usable from here or not.
     pub any: bool,
-    /// Addresses in either list whose pods run on this node.
+    /// Addresses in either list whose pods run on this node, or may.
     pub on_node: Vec<SocketAddr>,
 }
 
@@ -55,7 +55,7 @@ pub fn choose<'a>(
     let mut on_node: Vec<SocketAddr> = cluster
         .iter()
         .chain(&local)
-        .filter(|(_, endpoint)| endpoint.local)
+        .filter(|(_, endpoint)| endpoint.local || endpoint.unplaced)
         .map(|(address, _)| *address)
         .collect();
     on_node.sort_unstable();

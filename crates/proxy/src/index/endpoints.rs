@@ -34,6 +34,8 @@ pub struct Endpoint {
     pub terminating: bool,
     /// On this proxy's node.
     pub local: bool,
+    /// Maybe on this proxy's node: nobody says where it is.
+    pub unplaced: bool,
     /// Zones that should use it (KEP-2433).
     pub zones: Box<[Box<str>]>,
     /// Nodes that should use it (KEP-3015).
@@ -74,6 +76,7 @@ impl Slice {
                 serving: conditions.and_then(|c| c.serving).unwrap_or(ready),
                 terminating: conditions.and_then(|c| c.terminating).unwrap_or(false),
                 local: endpoint.node_name.as_deref() == Some(node_name),
+                unplaced: endpoint.node_name.is_none(),
                 zones: zones.iter().map(|zone| zone.name.as_str().into()).collect(),
                 nodes: nodes.iter().map(|node| node.name.as_str().into()).collect(),
             })

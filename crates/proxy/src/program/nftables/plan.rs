@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use super::element::{ChainKey, Frontend, Slot, Value};
 use crate::index::{External, PortModel, ServiceModel, Traffic};
 
@@ -91,13 +93,13 @@ impl<P: Programmed> Plan<'_, P> {
         }
     }
 
+    /// The kernel refuses ranges that overlap, so they are merged.
     fn guard(&mut self, at: Frontend, port: &PortModel) {
         self.mark(Slot::Guarded(at));
-        for range in &port.source_ranges {
-            self.mark(Slot::Admitted(at, range.trunc()));
-        }
-        if port.guard_admits_node {
-            self.mark(Slot::Admitted(at, at.ip.into()));
+        let mut ranges = port.source_ranges.clone();
+        ranges.extend(port.guard_admits_node.then(|| IpNet::from(at.ip)));
+        for range in IpNet::aggregate(&ranges) {
+            self.mark(Slot::Admitted(at, range));
         }
     }
 

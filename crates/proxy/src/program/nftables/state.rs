@@ -39,6 +39,13 @@ pub struct Change {
     pub owner: ServiceName,
 }
 
+impl Change {
+    /// A guarded front end has gone from one Service to another, so that other ranges count from now on.
+    pub fn changes_guard(&self) -> bool {
+        matches!(self.slot, Slot::Guarded(_)) && self.before.is_some() && self.after.is_some()
+    }
+}
+
 impl State {
     /// Takes over what a Service wants now (sorted, each slot once; empty when it is gone) and gives the difference.
     pub fn replace(&mut self, service: &ServiceName, wanted: &[(Slot, Value)]) -> Vec<Change> {
@@ -78,11 +85,23 @@ impl State {
         self.slots.get(slot).map(|held| held.value)
     }
 
+    /// Whether an element is to be in the kernel. Ranges of several Services behind one guarded front end might overlap,
+    /// which the kernel refuses, so only those of the Service that has the front end count.
+    pub fn counts(&self, slot: &Slot, owner: &ServiceName) -> bool {
+        match slot {
+            Slot::Admitted(at, _) => {
+                self.slots.get(&Slot::Guarded(*at)).is_none_or(|held| held.owner == *owner)
+            }
+            _ => true,
+        }
+    }
+
     fn claim(&mut self, service: &ServiceName, slot: Slot, value: Value) -> Option<Change> {
         let Some(held) = self.slots.get_mut(&slot) else {
             self.slots.insert(slot, Held { owner: service.clone(), value });
             return Some(Change { slot, before: None, after: Some(value), owner: service.clone() });
         };
+        let inherits = held.owner != *service && matches!(slot, Slot::Guarded(_));
         if held.owner != *service {
             if held.owner < *service {
                 if value != Value::Present && value != held.value {
@@ -97,7 +116,7 @@ impl State {
             losers.remove(service);
         }
         let before = std::mem::replace(&mut held.value, value);
-        (before != value).then(|| Change {
+        (before != value || inherits).then(|| Change {
             slot,
             before: Some(before),
             after: Some(value),
@@ -125,7 +144,12 @@ impl State {
         match heir {
             Some((owner, value)) => {
                 self.slots.insert(slot, Held { owner: owner.clone(), value });
-                (held.value != value).then_some(Change { slot, before, after: Some(value), owner })
+                (held.value != value || matches!(slot, Slot::Guarded(_))).then_some(Change {
+                    slot,
+                    before,
+                    after: Some(value),
+                    owner,
+                })
             }
             None => {
                 self.slots.remove(&slot);

@@ -79,7 +79,8 @@ impl NfTables {
         layout::write(&mut batch, self.family, &self.environment);
         let mut writer = Writer::default();
         let mut chains = BTreeSet::new();
-        for (slot, value, owner) in self.state.all() {
+        for (slot, value, owner) in self.state.all().filter(|(slot, _, owner)| self.state.counts(slot, owner))
+        {
             if let Value::Chain(chain) = value {
                 chains.insert(chain);
             }
@@ -109,7 +110,9 @@ impl NfTables {
             if change.before.is_some() {
                 writer.delete(slot);
             }
-            if let Some(value) = change.after {
+            if let Some(value) = change.after
+                && self.state.counts(slot, &change.owner)
+            {
                 if let Value::Chain(chain) = value
                     && !self.chains.contains(&chain)
                 {
@@ -191,7 +194,7 @@ impl Program for NfTables {
             }
         }
         let planned = started.elapsed();
-        let outcome = if self.in_step {
+        let outcome = if self.in_step && !changes.values().any(Change::changes_guard) {
             match self.write_changes(&changes) {
                 Err(error @ Error::Refused { .. }) => {
                     tracing::warn!(family = ?self.family, %error, "the nftables table is not as it was left; writing it anew");
@@ -245,7 +248,7 @@ fn fold(changes: &mut BTreeMap<Slot, Change>, change: Change) {
         None => {
             changes.insert(slot, change);
         }
-        Some(earlier) if earlier.before != change.after => {
+        Some(earlier) if earlier.before != change.after || change.changes_guard() => {
             changes.insert(slot, Change { before: earlier.before, ..change });
         }
         Some(_) => {}
