@@ -19,6 +19,10 @@ use crate::server::Server;
 /// # Errors
 /// Whatever the client has to be told.
 pub async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<Body>> {
+    // The path is matched as it is written.
+    if call.info.path.starts_with("//") {
+        return Ok(page_not_found());
+    }
     match call.info.is_resource {
         true => resource::handle(server, call).await,
         false => path::handle(server, call).await,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use parking_lot::Mutex;
 
 use crate::error::{self, Error, Result};
@@ -24,40 +24,68 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
     let Some(endpoint) = server.registry.endpoint(&info.group, &info.version, &info.resource) else {
         return Err(not_served(server, &call));
     };
-    if !path_fits(&endpoint, &call) {
+    if let Err(error) = check(&endpoint, &call) {
+        return Ok(failed(
+            &call.parts.headers,
+            &error,
+            deprecation(&endpoint).map(str::to_owned).into_iter().collect(),
+        ));
+    }
+    if subresources::is_stream(&endpoint, &info.subresource) {
+        return streams::serve(server, &endpoint, call).await;
+    }
+    let verb = info.verb.clone();
+    let accepted = media::accept(&call.parts.headers, true, matches!(verb.as_str(), "list" | "watch"))?;
+    let gzip = respond::takes_gzip(&call.parts.headers);
+    let include_object = table::Include::parse(&call.query)?;
+    let request = read(endpoint, call).await?;
+    request.warn(deprecation(&request.endpoint).map(str::to_owned));
+    let answered = match operate(server, &request, &verb).await {
+        Ok(outcome) => finish(server, &request, outcome, accepted, include_object, gzip),
+        Err(error) => Err(error),
+    };
+    let warnings = request.warnings.into_inner();
+    match answered {
+        Ok(mut response) => {
+            respond::add_warnings(response.headers_mut(), warnings);
+            Ok(response)
+        }
+        Err(error) => Ok(failed(&request.headers, &error, warnings)),
+    }
+}
+
+/// Whether the resource has what the path and the method ask for.
+fn check(endpoint: &Endpoint, call: &Call) -> Result<()> {
+    let info = &call.info;
+    if !path_fits(endpoint, call) {
         return Err(Error::path_not_found());
     }
-    if !info.subresource.is_empty() {
-        let Some(row) = endpoint.info.subresource(&info.subresource) else {
-            return Err(Error::path_not_found());
-        };
-        if subresources::is_stream(&endpoint, &info.subresource) {
-            return streams::serve(server, &endpoint, call).await;
-        }
-        if !row.verbs.iter().any(|verb| *verb == info.verb) || !is_plain(&call.parts.method) {
-            return Err(error::method_not_allowed());
-        }
-    } else if !allowed(&endpoint, &call) {
-        return Err(refused(&endpoint, &call));
+    if info.subresource.is_empty() {
+        return if allowed(endpoint, call) { Ok(()) } else { Err(refused(endpoint, call)) };
     }
-    let accepted = media::accept(&call.parts.headers, true, matches!(info.verb.as_str(), "list" | "watch"))?;
-    let gzip = respond::takes_gzip(&call.parts.headers);
+    let row = endpoint.info.subresource(&info.subresource).ok_or_else(Error::path_not_found)?;
+    // Streams judge methods by themselves: an upgrade is a GET or a POST.
+    let is_stream = subresources::is_stream(endpoint, &info.subresource);
+    match is_stream || row.verbs.iter().any(|verb| *verb == info.verb) && is_plain(&call.parts.method) {
+        true => Ok(()),
+        false => Err(error::method_not_allowed()),
+    }
+}
+
+/// Reads the body, and makes of the call what the registry works on.
+async fn read(endpoint: Arc<Endpoint>, call: Call) -> Result<Request> {
     let Call { parts, body, info, query, user } = call;
     let body = match parts.method {
         Method::GET => Bytes::new(),
         _ => body::read(body).await?,
     };
-    let include_object = table::Include::parse(&query)?;
     let in_collection = matches!(info.verb.as_str(), "list" | "watch" | "deletecollection" | "create")
         && info.subresource.is_empty();
-    let request = Request {
+    // A namespace's own name is not the namespace that it is in.
+    let is_namespace = info.resource == "namespaces" && info.group.is_empty();
+    Ok(Request {
         endpoint,
-        // A namespace's own name is not the namespace that it is in.
-        namespace: if info.resource == "namespaces" && info.group.is_empty() {
-            String::new()
-        } else {
-            info.namespace
-        },
+        namespace: if is_namespace { String::new() } else { info.namespace },
         name: if in_collection { String::new() } else { info.name },
         subresource: info.subresource,
         user,
@@ -66,21 +94,13 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         body,
         internal: false,
         warnings: Mutex::default(),
-    };
-    request.warn(deprecation(&request.endpoint).map(str::to_owned));
-    let outcome = operate(server, &request, &info.verb).await;
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            let format = media::accept_for_error(&request.headers);
-            let mut response = respond::error(&error, format);
-            respond::add_warnings(response.headers_mut(), request.warnings.into_inner());
-            return Ok(response);
-        }
-    };
-    let mut response = finish(server, &request, outcome, accepted, include_object, gzip)?;
-    respond::add_warnings(response.headers_mut(), request.warnings.into_inner());
-    Ok(response)
+    })
+}
+
+fn failed(headers: &HeaderMap, error: &Error, warnings: Vec<String>) -> Response<Body> {
+    let mut response = respond::error(error, media::accept_for_error(headers));
+    respond::add_warnings(response.headers_mut(), warnings);
+    response
 }
 
 async fn operate(server: &Arc<Server>, request: &Request, verb: &str) -> Result<Outcome> {
@@ -190,4 +210,3 @@ fn deprecation(endpoint: &Endpoint) -> Option<&'static str> {
         _ => None,
     }
 }
-

@@ -97,6 +97,11 @@ pub fn accept(headers: &HeaderMap, shapes_allowed: bool, watch: bool) -> Result<
     }
 }
 
+/// The refusal that lists the serialisations of objects.
+pub fn not_acceptable() -> Error {
+    Error::not_acceptable(&ALL)
+}
+
 /// The serialisation for an error: the client's choice where it can be had, else JSON.
 pub fn accept_for_error(headers: &HeaderMap) -> Format {
     accept(headers, true, false).map_or(Format::Json, |accepted| accepted.format)

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING,
+};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 use storage::Page;
@@ -121,7 +123,9 @@ impl Renderer<'_> {
     }
 
     fn object(&self, code: StatusCode, item: Item) -> Result<Response<Body>> {
-        if let Some((shape, version)) = self.accepted.shape {
+        // Answers that are not stored (reviews) have no columns, and are sent as they are.
+        let plain = self.endpoint.store.is_none() && self.endpoint.info.columns.is_empty();
+        if let Some((shape, version)) = self.accepted.shape.filter(|_| !plain) {
             return self.shaped_object(code, &item, shape, version);
         }
         let content_type = self.accepted.format.content_type();

@@ -25,6 +25,8 @@ pub enum Generation {
     SpecAndAnnotations,
     /// 1 at creation, one more with every change outside `metadata` and `status`.
     Content,
+    /// 1 at creation, one more with every change outside `metadata` and of the labels.
+    ContentAndLabels,
     /// 1 at creation and for ever.
     Constant,
 }
@@ -238,6 +240,9 @@ pub fn advance_generation(rule: Generation, object: &mut Value, old: &Value) {
                 || meta::field(object, "annotations") != meta::field(old, "annotations")
         }
         Generation::Content => content_changed(object, old),
+        Generation::ContentAndLabels => {
+            content_changed(object, old) || meta::field(object, "labels") != meta::field(old, "labels")
+        }
     };
     if changed {
         meta::set(object, "generation", Some((meta::generation(old) + 1).into()));

@@ -25,6 +25,10 @@ impl Strategy for DaemonSets {
         &self.base
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::template(object, old)
+    }
+
     fn receive(&self, object: &mut Value) {
         if template_generation(object).is_none() {
             set_template_generation(object, 0);

@@ -34,6 +34,10 @@ impl Strategy for Jobs {
         }
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::template(object, old)
+    }
+
     fn delete_warnings(&self, options: &DeleteOptions) -> Vec<String> {
         if options.propagation.is_some() || options.orphan_dependents.is_some() {
             return Vec::new();
@@ -56,6 +60,12 @@ fn generate_selector(job: &mut Value) {
         ] {
             labels.insert(key.into(), value.clone().into());
         }
+    }
+    // A job without labels has those of its pods.
+    let unlabelled = meta::field(job, "labels").and_then(Value::as_object).is_none_or(Map::is_empty);
+    if unlabelled {
+        let labels = job.pointer("/spec/template/metadata/labels").cloned();
+        meta::set(job, "labels", labels);
     }
     let selector = &mut job["spec"]["selector"];
     if selector.is_null() {

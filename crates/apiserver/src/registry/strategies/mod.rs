@@ -10,6 +10,7 @@ mod pods;
 mod services;
 mod table;
 mod volumes;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ pub fn of(info: &ResourceInfo, settings: &Settings) -> Arc<dyn Strategy> {
         ("apps", "daemonsets") => Arc::new(daemonsets::DaemonSets::new(base)),
         ("batch", "jobs") => Arc::new(jobs::Jobs::new(base)),
         ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificates::Requests::new(base)),
-        _ => Arc::new(generic::Generic::new(base)),
+        _ => Arc::new(generic::Generic::new(base, &info.group, &info.plural)),
     }
 }
 

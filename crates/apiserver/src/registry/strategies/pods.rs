@@ -71,6 +71,10 @@ impl Strategy for Pods {
         }
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::pod(object, old)
+    }
+
     fn grace_period(&self, object: &Value, options: &DeleteOptions) -> Option<i64> {
         let asked = options
             .grace_period_secs

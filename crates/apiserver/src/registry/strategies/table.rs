@@ -45,7 +45,8 @@ fn generation(group: &str, plural: &str) -> Generation {
             | "mutatingadmissionpolicybindings",
         ) => Generation::Spec,
         ("admissionregistration.k8s.io", _) => Generation::Content,
-        ("discovery.k8s.io", "endpointslices") | ("", "podtemplates") => Generation::Content,
+        ("discovery.k8s.io", "endpointslices") => Generation::ContentAndLabels,
+        ("", "podtemplates") => Generation::Content,
         ("scheduling.k8s.io", "priorityclasses") => Generation::Constant,
         _ => Generation::None,
     }

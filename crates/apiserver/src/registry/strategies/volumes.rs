@@ -23,6 +23,10 @@ impl Strategy for Claims {
         &self.base
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::claim(object, old)
+    }
+
     fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
         object["status"] = json!({ "phase": "Pending" });
     }
@@ -47,6 +51,10 @@ impl Volumes {
 impl Strategy for Volumes {
     fn base(&self) -> &Base {
         &self.base
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::volume(object, old)
     }
 
     fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {

@@ -10,8 +10,8 @@ use super::qos_class;
 pub fn check(pod: &Value, old: &Value) -> ErrorList {
     let spec = Path::new("spec");
     let mut errors = validation::for_kind("", "Pod").map(|rules| (rules.create)(pod)).unwrap_or_default();
-    let class = qos_class(pod);
-    if class != qos_class(old) {
+    let class = qos_class(old);
+    if class != qos_class(pod) {
         errors.push(Error::invalid(&spec, class, "Pod QOS Class may not change as a result of resizing"));
         return errors;
     }

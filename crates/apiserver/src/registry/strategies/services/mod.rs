@@ -52,6 +52,10 @@ impl Strategy for Services {
         if subresource == "status" { status::check(object) } else { ErrorList::new() }
     }
 
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::service(object, old)
+    }
+
     async fn reserve(
         &self,
         registry: &Registry,
