@@ -5,6 +5,7 @@
 //! Both cgroup versions are written directly; with the systemd driver systemd adopts a slice's directory when the runtime
 //! starts the first scope in it.
 
+pub mod qos;
 mod usage;
 mod v1;
 mod v2;
@@ -133,6 +134,11 @@ impl Cgroups {
             Hierarchy::V2(v2::mount(mounts).ok_or(Error::NotMounted { controller: "memory" })?)
         };
         Ok(Self { hierarchy, driver, root: Name::from_path(root) })
+    }
+
+    /// How names become directories.
+    pub fn driver(&self) -> Driver {
+        self.driver
     }
 
     /// 1 or 2.

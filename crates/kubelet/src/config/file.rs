@@ -303,6 +303,10 @@ impl Configuration {
             self.tls_cert_file.is_some() == self.tls_private_key_file.is_some(),
             "tlsCertFile and tlsPrivateKeyFile: set both or neither".into(),
         );
+        need(
+            self.shutdown_grace_period.0.is_zero() && self.shutdown_grace_period_critical_pods.0.is_zero(),
+            "shutdownGracePeriod: a graceful node shutdown is not served by this kubelet; set it and shutdownGracePeriodCriticalPods to 0s".into(),
+        );
         let sizes = [("containerLogMaxSize", &self.container_log_max_size)].into_iter();
         let reserved =
             |name| move |(key, value): (&String, &String)| (format!("{name}[{key}]"), value.clone());

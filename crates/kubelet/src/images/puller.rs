@@ -29,7 +29,7 @@ pub enum Error {
     NeverPull(String),
     /// The pull failed.
     #[error(
-        "failed to pull and unpack image \"{image}\": {message}; check the image name, that its registry can be reached from this node, or import it with \"ctr -n k8s.io images import\" and use imagePullPolicy IfNotPresent"
+        "{message}; check the image name, that its registry can be reached from this node, or import it with \"ctr -n k8s.io images import\" and use imagePullPolicy IfNotPresent"
     )]
     Pull {
         /// The image.

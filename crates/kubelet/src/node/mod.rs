@@ -5,5 +5,6 @@ pub mod lease;
 pub mod machine;
 pub mod preflight;
 pub mod registration;
+pub mod runtime_check;
 pub mod runtime_state;
 pub mod status;

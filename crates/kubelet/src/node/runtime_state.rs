@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::runtime_check::{self, Findings};
+use crate::cgroups::Driver;
 use crate::cri::relist::Freshness;
 use crate::cri::{Error, Runtime, v1};
 use crate::host::Host;
@@ -21,14 +23,26 @@ pub async fn watch(
     runtime: Runtime,
     host: Arc<Host>,
     freshness: Freshness,
+    driver: Option<Driver>,
     inputs: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
     let mut said = (Some(String::new()), None);
+    let mut settings = None;
     loop {
         let (runtime_problem, network_problem) = match state(&runtime).await {
-            Ok((own, network)) => (own.or_else(|| freshness.problem()), network),
-            Err(error) => (Some(error.to_string()), Some(error.to_string())),
+            Ok((own, network)) => {
+                let settings = match &settings {
+                    Some(known) => known,
+                    None => settings.insert(check_settings(&runtime, driver).await),
+                };
+                (own.or_else(|| settings.fatal.clone()).or_else(|| freshness.problem()), network)
+            }
+            Err(error) => {
+                // It may come back with other settings.
+                settings = None;
+                (Some(error.to_string()), Some(error.to_string()))
+            }
         };
         let now = (runtime_problem, network_problem);
         if now != said {
@@ -51,6 +65,14 @@ pub async fn watch(
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+async fn check_settings(runtime: &Runtime, driver: Option<Driver>) -> Findings {
+    let findings = runtime_check::check(runtime, driver).await;
+    if let Some(warning) = &findings.warning {
+        tracing::warn!(warning, "The container runtime does not fit this host");
+    }
+    findings
 }
 
 /// Problems of the runtime and of its network.

@@ -35,6 +35,8 @@ pub struct Start {
     pub attempt: u32,
     /// When the last attempt ended; back-off counts from here.
     pub after: Option<Time>,
+    /// Whether this very plan ends the last attempt, because a probe has given it up.
+    pub unhealthy: bool,
 }
 
 /// What the plan needs to know about probes.
@@ -144,7 +146,7 @@ fn step(
             let why = health.failed.get(&found.id)?;
             if restarts(pod, kind, container, 137) {
                 end(plan, format!("Container {name} failed {why}, will be restarted"));
-                return Some(start(view, kind, container, None));
+                return Some(Start { unhealthy: true, ..start(view, kind, container, None) });
             }
             end(plan, format!("Container {name} failed {why}"));
             None
@@ -164,7 +166,13 @@ fn step(
 }
 
 fn start(view: &PodView, kind: Kind, container: &Container, after: Option<Time>) -> Start {
-    Start { kind, container: container.clone(), attempt: next_attempt(view, &container.name), after }
+    Start {
+        kind,
+        container: container.clone(),
+        attempt: next_attempt(view, &container.name),
+        after,
+        unhealthy: false,
+    }
 }
 
 fn next_attempt(view: &PodView, name: &str) -> u32 {

@@ -378,7 +378,8 @@ impl Worker {
     ) -> Result<(), Failure> {
         let name = &start.container.name;
         let now = Timestamp::now();
-        if let Some(ended) = start.after.as_ref().map(|ended| ended.0) {
+        let ended = start.after.as_ref().map(|ended| ended.0).or(start.unhealthy.then_some(now));
+        if let Some(ended) = ended {
             if let Err(wait) = self.backoff.check(name, ended, now) {
                 let message = format!(
                     "back-off {} restarting failed container={name} pod={}_{}({})",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::k8s::api::core::v1::{Pod, PodStatus};
-use client::{Api, Client, DeleteParams, ErrorExt, Informer, Patch, PatchParams};
+use client::{Api, Change, Client, DeleteParams, ErrorExt, Informer, Patch, PatchParams};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -34,7 +34,8 @@ pub struct Writer {
 struct Tracked {
     pod: SharedPod,
     wanted: Arc<PodStatus>,
-    written: Option<Arc<PodStatus>>,
+    /// The last write, and the UID of the object it went to: a mirror pod may have been made anew.
+    written: Option<(String, Arc<PodStatus>)>,
     dirty: bool,
     /// Nothing is left on the node: the API may forget the pod.
     gone: bool,
@@ -45,13 +46,14 @@ struct Job {
     uid: String,
     pod: SharedPod,
     status: Arc<PodStatus>,
-    written: Option<Arc<PodStatus>>,
+    written: Option<(String, Arc<PodStatus>)>,
     gone: bool,
 }
 
 /// How a write ended.
 enum Outcome {
-    Done,
+    /// Written to the object with this UID.
+    Done(String),
     /// The pod is not in the API any more.
     Forgotten,
     Failed(String),
@@ -77,6 +79,7 @@ impl Writer {
 
     /// Writes until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut changes = self.pods.subscribe();
         loop {
             let jobs = self.jobs();
             let idle = jobs.is_empty();
@@ -94,6 +97,7 @@ impl Writer {
                 () = stop.cancelled() => return,
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(RETRY), if failed => {}
+                change = changes.next() => self.look_at_mirror(&change),
             }
         }
     }
@@ -101,6 +105,21 @@ impl Writer {
     /// Forgets pods that are not on the node any more and need no further write.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         self.pods_state.lock().retain(|uid, tracked| keep(uid) || tracked.gone);
+    }
+
+    /// A new mirror pod has no status yet.
+    fn look_at_mirror(&self, change: &Change<Pod>) {
+        let Some(new) = change.new.as_ref().filter(|pod| pod.is_mirror()) else { return };
+        if change.old.as_ref().is_some_and(|old| old.uid() == new.uid()) {
+            return;
+        }
+        let mut all = self.pods_state.lock();
+        let mine = all
+            .values_mut()
+            .find(|tracked| tracked.pod.is_static() && tracked.pod.display() == new.display());
+        if let Some(tracked) = mine {
+            tracked.dirty = true;
+        }
     }
 
     fn put(&self, pod: &SharedPod, status: Arc<PodStatus>, gone: bool) {
@@ -143,9 +162,9 @@ impl Writer {
         let mut all = self.pods_state.lock();
         let Some(tracked) = all.get_mut(&job.uid) else { return false };
         match outcome {
-            Outcome::Done if job.gone => drop(all.remove(&job.uid)),
-            Outcome::Done => {
-                tracked.written = Some(job.status.clone());
+            Outcome::Done(_) if job.gone => drop(all.remove(&job.uid)),
+            Outcome::Done(target) => {
+                tracked.written = Some((target, job.status.clone()));
                 tracked.dirty = tracked.wanted != job.status || tracked.gone;
             }
             Outcome::Forgotten => drop(all.remove(&job.uid)),
@@ -164,7 +183,8 @@ impl Writer {
         };
         let api = Api::<Pod>::namespaced(self.client.clone(), job.pod.namespace());
         let name = job.pod.name();
-        let old = job.written.as_deref().unwrap_or(&current);
+        let written = job.written.as_ref().filter(|(target, _)| *target == uid);
+        let old = written.map_or(&current, |(_, status)| status);
         if let Some(status) = difference(old, &job.status) {
             let patch = json!({"metadata": {"uid": uid}, "status": status});
             match api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await {
@@ -175,12 +195,12 @@ impl Writer {
             }
         }
         if !job.gone {
-            return Outcome::Done;
+            return Outcome::Done(uid);
         }
         let how = DeleteParams { grace_period_seconds: Some(0), ..client::write::only(Some(&uid)) };
         match api.delete(name, &how).await {
             Err(error) if !error.is_not_found() && !error.is_conflict() => Outcome::Failed(error.to_string()),
-            _ => Outcome::Done,
+            _ => Outcome::Done(uid),
         }
     }
 
