@@ -39,6 +39,7 @@ fn create(object: &Value) -> ErrorList {
         errors.invalid(&SPEC.child("maxReplicas"), max, "must be greater than or equal to `minReplicas`");
     }
     target_reference(&mut errors, &SPEC.child("scaleTargetRef"), &spec["scaleTargetRef"]);
+    scale_target_group(&mut errors, &SPEC.child("scaleTargetRef.apiVersion"), &spec["scaleTargetRef"]);
     metrics(&mut errors, &SPEC.child("metrics"), spec, minimum);
     if let Some(behavior) = get(spec, "behavior") {
         let path = SPEC.child("behavior");
@@ -60,6 +61,14 @@ fn target_reference(errors: &mut ErrorList, path: &Path<'_>, reference: &Value) 
     if version.matches('/').count() > 1 {
         let detail = format!("unexpected GroupVersion string: {version}");
         errors.invalid(&path.child("apiVersion"), version, detail);
+    }
+}
+
+/// Of the core group only replication controllers scale.
+fn scale_target_group(errors: &mut ErrorList, path: &Path<'_>, reference: &Value) {
+    let version = text(reference, "apiVersion");
+    if !version.contains('/') && text(reference, "kind") != "ReplicationController" {
+        errors.invalid(path, version, "apiVersion must specify API group");
     }
 }
 

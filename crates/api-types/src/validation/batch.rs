@@ -36,7 +36,7 @@ fn job(object: &Value) -> ErrorList {
 }
 
 fn job_spec(spec: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
+    let mut errors = common(&SPEC, spec);
     match get(spec, "selector") {
         None => errors.required(&SPEC.child("selector"), ""),
         selector => label_selector(&mut errors, &SPEC.child("selector"), selector),
@@ -47,7 +47,6 @@ fn job_spec(spec: &Value) -> ErrorList {
             errors.invalid(&SPEC.child("template.metadata.labels"), BadValue::maybe(labels), MISMATCH);
         }
     }
-    errors.append(common(&SPEC, spec));
     errors
 }
 

@@ -116,9 +116,11 @@ fn ip_address(object: &Value) -> ErrorList {
 }
 
 fn ip_address_update(new: &Value, old: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
+    let mut errors = ip_address(new);
     let (parent, before) = (&new["spec"]["parentRef"], &old["spec"]["parentRef"]);
-    if parent != before {
+    if parent.is_null() {
+        errors.invalid(&SPEC.child("parentRef"), Value::Null, check::IMMUTABLE);
+    } else if parent != before {
         let mut copy = parent.clone();
         if let Some(map) = copy.as_object_mut() {
             map.entry("group").or_insert_with(|| Value::from(""));

@@ -16,9 +16,13 @@ pub static CSI_DRIVER: Validator = Validator {
     create: driver,
     update: |new, old| {
         let mut errors = driver(new);
-        for key in ["attachRequired", "volumeLifecycleModes"] {
-            immutable(&mut errors, &SPEC, &new["spec"], &old["spec"], key);
+        let (spec, before) = (&new["spec"], &old["spec"]);
+        if get(spec, "attachRequired") != get(before, "attachRequired") {
+            // The path is upstream's, which names the field so here only.
+            let shown = BadValue::maybe(get(spec, "attachRequired"));
+            errors.invalid(&SPEC.child("attachedRequired"), shown, check::IMMUTABLE);
         }
+        immutable(&mut errors, &SPEC, spec, before, "volumeLifecycleModes");
         errors
     },
 };
@@ -143,7 +147,7 @@ fn node_update(new: &Value, old: &Value) -> ErrorList {
 fn capacity(object: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let class = text(object, "storageClassName");
-    check::subdomain(&mut errors, &Path::new("storageClassName"), class);
+    errors.invalid_each(&Path::new("storageClassName"), class, name::dns1123_subdomain(class));
     label_selector(&mut errors, &Path::new("nodeTopology"), get(object, "nodeTopology"));
     for key in ["capacity", "maximumVolumeSize"] {
         if let Some(amount) = get(object, key).filter(|v| super::get::quantity(v).signum() < 0) {

@@ -34,15 +34,8 @@ pub static DEVICE_CLASS: Validator =
 /// Rules of `ResourceSlice`.
 pub static RESOURCE_SLICE: Validator = Validator {
     name: name::subdomain_rule,
-    create: slice,
-    update: |new, old| {
-        let mut errors = slice(new);
-        let (spec, before) = (&new["spec"], &old["spec"]);
-        immutable(&mut errors, &SPEC, spec, before, "driver");
-        immutable(&mut errors, &SPEC.child("pool"), &spec["pool"], &before["pool"], "name");
-        immutable(&mut errors, &SPEC, spec, before, "nodeName");
-        errors
-    },
+    create: |object| slice(object, None),
+    update: |new, old| slice(new, Some(old)),
 };
 
 const SPEC: Path<'static> = Path::new("spec");
@@ -156,7 +149,7 @@ fn class(object: &Value) -> ErrorList {
     errors
 }
 
-fn slice(object: &Value) -> ErrorList {
+fn slice(object: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
     let spec = &object["spec"];
     check::subdomain(&mut errors, &SPEC.child("driver"), text(spec, "driver"));
@@ -173,6 +166,11 @@ fn slice(object: &Value) -> ErrorList {
     if count <= 0 {
         errors.invalid(&pool.child("resourceSliceCount"), count, POSITIVE);
     }
+    if let Some(before) = old.map(|o| &o["spec"]) {
+        immutable_text(&mut errors, &pool.child("name"), &spec["pool"], &before["pool"], "name");
+        immutable_text(&mut errors, &SPEC.child("driver"), spec, before, "driver");
+        immutable(&mut errors, &SPEC, spec, before, "nodeName");
+    }
     node_choice(&mut errors, spec);
     let path = SPEC.child("devices");
     let mut names: Vec<&str> = Vec::new();
@@ -188,6 +186,13 @@ fn slice(object: &Value) -> ErrorList {
         taints(&mut errors, &path.child("taints"), device);
     }
     errors
+}
+
+/// As [`immutable`], for text that shows as "" when it is gone.
+fn immutable_text(errors: &mut ErrorList, path: &Path<'_>, new: &Value, old: &Value, key: &str) {
+    if text(new, key) != text(old, key) {
+        errors.invalid(path, text(new, key), check::IMMUTABLE);
+    }
 }
 
 fn node_choice(errors: &mut ErrorList, spec: &Value) {

@@ -40,7 +40,8 @@ pub static CONTROLLER_REVISION: Validator = Validator {
     name: name::subdomain_rule,
     create: controller_revision,
     update: |new, old| {
-        let mut errors = controller_revision(new);
+        let mut errors = ErrorList::new();
+        not_negative(&mut errors, &Path::ROOT, new, "revision");
         immutable(&mut errors, &Path::ROOT, new, old, "data");
         errors
     },

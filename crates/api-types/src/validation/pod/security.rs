@@ -53,7 +53,8 @@ fn host_ports(errors: &mut ErrorList, path: &Path<'_>, containers: &[Value]) {
         let path = path.child("ports");
         for (i, port) in items(container, "ports").iter().enumerate() {
             let host = int(port, "hostPort").unwrap_or(0);
-            if host != int(port, "containerPort").unwrap_or(0) {
+            // Only pods, not templates, have their host ports filled in.
+            if host != 0 && host != int(port, "containerPort").unwrap_or(0) {
                 let detail = "must match `containerPort` when `hostNetwork` is true";
                 errors.invalid(&path.index(i).child("hostPort"), host, detail);
             }
