@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{HeaderValue, UPGRADE, USER_AGENT};
+use http::header::{AUTHORIZATION, HeaderValue, UPGRADE, USER_AGENT};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
@@ -52,6 +52,43 @@ pub(crate) fn client(
         .map_err(BoxError::from)
         .service(Transport { pools });
     Ok(kube::Client::new(service, namespace))
+}
+
+/// A bearer token that is replaced before it expires; `None` until the first one is there.
+pub(crate) type Bearer = Arc<RwLock<Option<HeaderValue>>>;
+
+/// Connections to a server without credentials of their own; each client over them brings its token.
+#[derive(Clone)]
+pub(crate) struct Anonymous {
+    config: kube::Config,
+    pools: Arc<RwLock<Pools>>,
+}
+
+impl Anonymous {
+    /// The server of `config`, trusted as `config` says.
+    pub(crate) fn new(mut config: kube::Config) -> Result<Self, kube::Error> {
+        config.auth_info = kube::config::AuthInfo::default();
+        let pools = Arc::new(RwLock::new(Pools::new(&config)?));
+        Ok(Self { config, pools })
+    }
+
+    /// A client that shows `bearer` with every request.
+    pub(crate) fn client(&self, user_agent: &str, bearer: Bearer) -> Result<kube::Client, kube::Error> {
+        let agent = HeaderValue::from_str(user_agent).unwrap_or(HeaderValue::from_static("coxswain"));
+        let service = ServiceBuilder::new()
+            .layer(self.config.base_uri_layer())
+            .layer(self.config.extra_headers_layer()?)
+            .map_request(move |mut request: Request<Body>| {
+                request.headers_mut().entry(USER_AGENT).or_insert_with(|| agent.clone());
+                if let Some(token) = &*bearer.read() {
+                    request.headers_mut().insert(AUTHORIZATION, token.clone());
+                }
+                request
+            })
+            .map_err(BoxError::from)
+            .service(Transport { pools: Arc::clone(&self.pools) });
+        Ok(kube::Client::new(service, self.config.default_namespace.clone()))
+    }
 }
 
 type Pool = HyperClient<Connector, Body>;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use client::delegated::{self, Delegated};
+use client::identity::Accounts;
 use client::{Informers, connect, leader};
 use component::endpoints::Endpoints;
 use component::exit::WithCure;
@@ -21,46 +22,58 @@ struct Entry {
     name: &'static str,
     alias: &'static str,
     on: bool,
+    /// The service account that it acts as with `--use-service-account-credentials`; the manager itself when empty.
+    account: &'static str,
     run: fn(Context) -> Running,
 }
 
 /// A line of the table: `run` is an `async fn(Context) -> Result<(), anyhow::Error>` that ends at shutdown.
 macro_rules! controller {
-    ($name:literal, $alias:literal, $on:literal, $run:path) => {
-        Entry { name: $name, alias: $alias, on: $on, run: |context| Box::pin($run(context)) }
+    ($name:literal, $alias:literal, $on:literal, $account:literal, $run:path) => {
+        Entry {
+            name: $name,
+            alias: $alias,
+            on: $on,
+            account: $account,
+            run: |context| Box::pin($run(context)),
+        }
     };
 }
 
 /// Every controller that exists; one line each, by name.
 #[rustfmt::skip]
 const TABLE: &[Entry] = &[
-    controller!("bootstrap-signer-controller", "bootstrapsigner", false, crate::bootstrap::run_signer),
-    controller!("certificatesigningrequest-approving-controller", "csrapproving", true, crate::certificates::run_approving),
-    controller!("certificatesigningrequest-cleaner-controller", "csrcleaner", true, crate::certificates::run_cleaner),
-    controller!("certificatesigningrequest-signing-controller", "csrsigning", true, crate::certificates::run_signing),
-    controller!("clusterrole-aggregation-controller", "clusterrole-aggregation", true, crate::clusterrole_aggregation::run),
-    controller!("daemonset-controller", "daemonset", true, crate::daemonset::run),
-    controller!("deployment-controller", "deployment", true, crate::deployment::run),
-    controller!("disruption-controller", "disruption", true, crate::disruption::run),
-    controller!("endpoints-controller", "endpoint", true, crate::endpoints::run),
-    controller!("endpointslice-controller", "endpointslice", true, crate::endpointslice::run),
-    controller!("endpointslice-mirroring-controller", "endpointslicemirroring", true, crate::endpointslice_mirroring::run),
-    controller!("garbage-collector-controller", "garbagecollector", true, crate::garbage_collector::run),
-    controller!("namespace-controller", "namespace", true, crate::namespace::run),
-    controller!("node-ipam-controller", "nodeipam", true, crate::node_ipam::run),
-    controller!("node-lifecycle-controller", "nodelifecycle", true, crate::node_lifecycle::run),
-    controller!("pod-garbage-collector-controller", "podgc", true, crate::pod_gc::run),
-    controller!("replicaset-controller", "replicaset", true, crate::replicaset::run),
-    controller!("replicationcontroller-controller", "replicationcontroller", true, crate::replicaset::run_replication),
-    controller!("resourcequota-controller", "resourcequota", true, crate::resource_quota::run),
-    controller!("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", true, crate::root_ca::run),
-    controller!("serviceaccount-controller", "serviceaccount", true, crate::serviceaccount::run),
-    controller!("serviceaccount-token-controller", "serviceaccount-token", true, crate::serviceaccount::run_tokens),
-    controller!("statefulset-controller", "statefulset", true, crate::statefulset::run),
-    controller!("taint-eviction-controller", "taint-eviction-controller", true, crate::taint_eviction::run),
-    controller!("token-cleaner-controller", "tokencleaner", false, crate::bootstrap::run_cleaner),
-    controller!("ttl-after-finished-controller", "ttl-after-finished", true, crate::ttl_after_finished::run),
-    controller!("ttl-controller", "ttl", true, crate::node_ttl::run),
+    controller!("bootstrap-signer-controller", "bootstrapsigner", false, "bootstrap-signer", crate::bootstrap::run_signer),
+    controller!("certificatesigningrequest-approving-controller", "csrapproving", true, "certificate-controller", crate::certificates::run_approving),
+    controller!("certificatesigningrequest-cleaner-controller", "csrcleaner", true, "certificate-controller", crate::certificates::run_cleaner),
+    controller!("certificatesigningrequest-signing-controller", "csrsigning", true, "certificate-controller", crate::certificates::run_signing),
+    controller!("clusterrole-aggregation-controller", "clusterrole-aggregation", true, "clusterrole-aggregation-controller", crate::clusterrole_aggregation::run),
+    controller!("cronjob-controller", "cronjob", true, "cronjob-controller", crate::cronjob::run),
+    controller!("daemonset-controller", "daemonset", true, "daemon-set-controller", crate::daemonset::run),
+    controller!("deployment-controller", "deployment", true, "deployment-controller", crate::deployment::run),
+    controller!("disruption-controller", "disruption", true, "disruption-controller", crate::disruption::run),
+    controller!("endpoints-controller", "endpoint", true, "endpoint-controller", crate::endpoints::run),
+    controller!("endpointslice-controller", "endpointslice", true, "endpointslice-controller", crate::endpointslice::run),
+    controller!("endpointslice-mirroring-controller", "endpointslicemirroring", true, "endpointslicemirroring-controller", crate::endpointslice_mirroring::run),
+    controller!("garbage-collector-controller", "garbagecollector", true, "generic-garbage-collector", crate::garbage_collector::run),
+    controller!("job-controller", "job", true, "job-controller", crate::job::run),
+    controller!("namespace-controller", "namespace", true, "namespace-controller", crate::namespace::run),
+    controller!("node-ipam-controller", "nodeipam", true, "node-controller", crate::node_ipam::run),
+    controller!("node-lifecycle-controller", "nodelifecycle", true, "node-controller", crate::node_lifecycle::run),
+    controller!("persistentvolume-protection-controller", "pv-protection", true, "pv-protection-controller", crate::volume_protection::run_volumes),
+    controller!("persistentvolumeclaim-protection-controller", "pvc-protection", true, "pvc-protection-controller", crate::volume_protection::run_claims),
+    controller!("pod-garbage-collector-controller", "podgc", true, "pod-garbage-collector", crate::pod_gc::run),
+    controller!("replicaset-controller", "replicaset", true, "replicaset-controller", crate::replicaset::run),
+    controller!("replicationcontroller-controller", "replicationcontroller", true, "replication-controller", crate::replicaset::run_replication),
+    controller!("resourcequota-controller", "resourcequota", true, "resourcequota-controller", crate::resource_quota::run),
+    controller!("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", true, "root-ca-cert-publisher", crate::root_ca::run),
+    controller!("serviceaccount-controller", "serviceaccount", true, "service-account-controller", crate::serviceaccount::run),
+    controller!("serviceaccount-token-controller", "serviceaccount-token", true, "", crate::serviceaccount::run_tokens),
+    controller!("statefulset-controller", "statefulset", true, "statefulset-controller", crate::statefulset::run),
+    controller!("taint-eviction-controller", "taint-eviction-controller", true, "node-controller", crate::taint_eviction::run),
+    controller!("token-cleaner-controller", "tokencleaner", false, "token-cleaner", crate::bootstrap::run_cleaner),
+    controller!("ttl-after-finished-controller", "ttl-after-finished", true, "ttl-after-finished-controller", crate::ttl_after_finished::run),
+    controller!("ttl-controller", "ttl", true, "ttl-controller", crate::node_ttl::run),
 ];
 
 /// Upstream's controllers that are not here; naming one is an error that says so.
@@ -94,16 +107,21 @@ pub async fn start(options: Options, daemon: component::Context) -> Result<(), a
         waiting if waiting.is_empty() => Ok(()),
         waiting => Err(format!("waiting for {}", waiting.join(", "))),
     });
+    let accounts = if options.identity.use_service_account_credentials {
+        Some(Accounts::new(client.clone(), &connection, "kube-system", daemon.shutdown.clone()).await?)
+    } else {
+        None
+    };
     let serving = serve(&options, &client, health, &daemon).await?;
     if options.election.leader_elect {
         let election = leader::Config::new(&options.election, "kube-controller-manager");
         let context = context.clone();
-        let lead = move |stop| async move { run_all(Context { shutdown: stop, ..context }).await };
+        let lead = move |stop| async move { run_all(Context { shutdown: stop, ..context }, accounts).await };
         leader::run(client, election, daemon.shutdown.clone(), lead)
             .await
             .cure("this is normal after a long pause or partition; restart the process")?;
     } else {
-        run_all(context).await;
+        run_all(context, accounts).await;
     }
     if let Some(serving) = serving {
         serving.await?;
@@ -141,12 +159,21 @@ pub(crate) fn check_names(selection: &[String], problems: &mut Vec<String>) {
     }
 }
 
-/// Runs all enabled controllers until shutdown.
-async fn run_all(context: Context) {
+/// Runs all enabled controllers until shutdown, each with the rights of its own account if there are accounts.
+async fn run_all(context: Context, accounts: Option<Accounts>) {
     let mut running = tokio::task::JoinSet::new();
+    let accounts = accounts.map(Arc::new);
     for entry in enabled(&context.options.controllers) {
-        let task = (entry.run)(context.clone());
-        running.spawn(async move { (entry.name, task.await) });
+        let (mut context, accounts) = (context.clone(), accounts.clone());
+        running.spawn(async move {
+            if let Some(accounts) = accounts.filter(|_| !entry.account.is_empty()) {
+                match act_as(&accounts, entry, &context).await {
+                    Some(client) => context.client = client,
+                    None => return (entry.name, Ok(())),
+                }
+            }
+            (entry.name, (entry.run)(context).await)
+        });
     }
     tracing::info!(count = running.len(), "controllers started");
     while let Some(ended) = running.join_next().await {
@@ -159,6 +186,22 @@ async fn run_all(context: Context) {
         }
     }
     context.shutdown.cancelled().await;
+}
+
+/// A client with the rights of a controller's account, as soon as the server gives a token; `None` at shutdown.
+async fn act_as(accounts: &Accounts, entry: &Entry, context: &Context) -> Option<client::Client> {
+    let agent = component::version::user_agent("kube-controller-manager");
+    let agent = format!("{agent}/system:serviceaccount:kube-system:{}", entry.account);
+    loop {
+        match accounts.client(entry.account, &agent).await {
+            Ok(client) => return Some(client),
+            Err(error) => tracing::warn!(controller = entry.name, %error, "no token for the controller yet"),
+        }
+        tokio::select! {
+            () = context.shutdown.cancelled() => return None,
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+        }
+    }
 }
 
 /// Serves health and metrics in the background, unless the port is 0.

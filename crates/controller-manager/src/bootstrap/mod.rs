@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use api_types::k8s::api::core::v1::{ConfigMap, Secret};
 use async_trait::async_trait;
 use client::controller::{Controller, Next, Reconciler};
-use client::{ErrorExt, Informer, Key, Patch, Scope, Writer, Writes, write};
+use client::{ErrorExt, Informer, Key, Scope, Writer, Writes, write};
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::common::pods;
 use crate::context::Context;
@@ -94,21 +93,13 @@ impl Reconciler for Signer {
             self.secrets.store().list().iter().filter_map(|secret| Token::of(secret)).collect();
         let data = info.data.clone().unwrap_or_default();
         let wanted = signatures(&data, &tokens, now)?;
-        let mut changes = serde_json::Map::new();
-        for stale in data.keys().filter(|name| name.starts_with(PREFIX) && !wanted.contains_key(*name)) {
-            changes.insert(stale.clone(), serde_json::Value::Null);
-        }
-        for (name, signature) in &wanted {
-            if data.get(name) != Some(signature) {
-                changes.insert(name.clone(), json!(signature));
-            }
-        }
-        if !changes.is_empty() {
-            let patch = Patch::Merge(json!({
-                "metadata": { "resourceVersion": info.metadata.resource_version },
-                "data": changes,
-            }));
-            self.writer.patch(writes, key, &patch).await?;
+        let mut data = data;
+        data.retain(|name, _| !name.starts_with(PREFIX));
+        data.extend(wanted);
+        if info.data.as_ref() != Some(&data) {
+            let mut changed = ConfigMap::clone(&info);
+            changed.data = Some(data);
+            self.writer.update(writes, &changed).await?;
         }
         let next = tokens.iter().filter_map(|token| token.expires).filter(|at| *at > now).min();
         Ok(next.map_or(Next::Wait, |at| Next::After(pods::until(at, now))))

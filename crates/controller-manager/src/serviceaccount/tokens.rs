@@ -7,7 +7,7 @@ use api_types::k8s::ByteString;
 use api_types::k8s::api::core::v1::{Secret, ServiceAccount};
 use async_trait::async_trait;
 use client::controller::{Controller, Next, Reconciler};
-use client::{ErrorExt, Informer, Key, Patch, Scope, Writer, Writes, write};
+use client::{ErrorExt, Informer, Key, Scope, Writer, Writes, write};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
@@ -190,11 +190,9 @@ impl Tokens {
             let kept: Vec<_> =
                 listed.iter().filter(|entry| entry.name.as_deref() != Some(&*key.name)).cloned().collect();
             if kept.len() < listed.len() {
-                let patch = Patch::Merge(json!({
-                    "metadata": { "resourceVersion": account.metadata.resource_version },
-                    "secrets": kept,
-                }));
-                self.account_writer.patch(writes, &Key::of(&*account), &patch).await?;
+                let mut changed = ServiceAccount::clone(&account);
+                changed.secrets = (!kept.is_empty()).then_some(kept);
+                self.account_writer.update(writes, &changed).await?;
             }
         }
         Ok(())

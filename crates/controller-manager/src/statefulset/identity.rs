@@ -95,7 +95,7 @@ pub(super) fn claims(set: &StatefulSet, ordinal: i32) -> Vec<PersistentVolumeCla
 fn retained_by(set: &StatefulSet) -> Option<OwnerReference> {
     let policy = set.spec.as_ref()?.persistent_volume_claim_retention_policy.as_ref()?;
     let goes = policy.when_deleted.as_deref() == Some("Delete");
-    goes.then(|| OwnerReference { block_owner_deletion: None, ..owner::controller_ref(set) })
+    goes.then(|| owner::controller_ref(set))
 }
 
 /// The owners that a claim should have: the set when claims go with it, the pod when they go with a scaled-down pod.
@@ -111,15 +111,7 @@ pub(super) fn claim_owners(
     owners.retain(|reference| !is_set(reference) && reference.kind != "Pod");
     match condemned.filter(|_| scaled) {
         Some(pod) => {
-            let reference = OwnerReference {
-                api_version: "v1".to_owned(),
-                kind: "Pod".to_owned(),
-                name: pod.name_any(),
-                uid: pod.uid().unwrap_or_default(),
-                controller: Some(true),
-                block_owner_deletion: None,
-            };
-            owners.push(reference);
+            owners.push(owner::controller_ref(pod));
         }
         None => owners.extend(retained_by(set)),
     }

@@ -109,11 +109,14 @@ fn replica(
     if pods::is_terminal(pod) {
         return (Some(Action::Replace(Arc::clone(pod))), false);
     }
+    let ordered = spec.pod_management_policy.as_deref() != Some("Parallel");
+    let settled = healthy(pod) && pods::is_available(pod, min_ready, now);
     let mut restored = Pod::clone(pod);
-    if identity::restore(&snapshot.set, &mut restored, ordinal) {
+    // An ordered set leaves a pod alone until it is well.
+    if (settled || !ordered) && identity::restore(&snapshot.set, &mut restored, ordinal) {
         return (Some(Action::Restore(Box::new(restored))), false);
     }
-    (None, healthy(pod) && pods::is_available(pod, min_ready, now))
+    (None, settled)
 }
 
 /// Pods with an older revision, highest ordinal first, as many as may be missing at once.
