@@ -15,6 +15,7 @@ use component::{CancellationToken, Context};
 use http::StatusCode;
 
 use crate::forward::{Forwarder, resolvers};
+use crate::index::SERVICE_NAME;
 use crate::metrics::METRICS;
 use crate::options::Options;
 use crate::resolve::Zone;
@@ -43,9 +44,14 @@ pub async fn run(options: Options, context: Context) -> anyhow::Result<()> {
     let services = informers.all::<Service>().subscribe();
     let slices = informers.all::<EndpointSlice>().subscribe();
 
-    let bound = listen_on(&handler, address, options.listen.starts_with(':'), &context.shutdown).await?;
+    let serving = CancellationToken::new();
+    let bound = listen_on(&handler, address, options.listen.starts_with(':'), &serving).await?;
     tracing::info!(address = %bound, "answering DNS questions");
     follow(&handler, &informers, services, slices, &context.shutdown).await;
+    // Endpoints are removed before the signal comes, but nodes hear of it a moment later.
+    tracing::info!(lameduck = %options.lameduck, "ending; answering until others have stopped asking");
+    tokio::time::sleep(options.lameduck.0).await;
+    serving.cancel();
     Ok(())
 }
 
@@ -157,8 +163,8 @@ fn serve_pages(options: &Options, handler: &Arc<Handler>, shutdown: &Cancellatio
         "/health" | "/healthz" | "/livez" => pages::text(StatusCode::OK, "OK"),
         _ => pages::not_found(),
     });
-    let state = Arc::clone(handler);
-    let ready = Pages::new(move |path| match (path, state.is_complete()) {
+    let (state, ending) = (Arc::clone(handler), shutdown.clone());
+    let ready = Pages::new(move |path| match (path, state.is_complete() && !ending.is_cancelled()) {
         ("/ready" | "/readyz", true) => pages::text(StatusCode::OK, "OK"),
         ("/ready" | "/readyz", false) => {
             pages::text(StatusCode::SERVICE_UNAVAILABLE, "waiting for Services and EndpointSlices\n")
@@ -180,22 +186,33 @@ fn serve_pages(options: &Options, handler: &Arc<Handler>, shutdown: &Cancellatio
     }
 }
 
+/// What is left out is never read here; what stays gives back the room that decoding took in advance, which is most of it.
 fn trim_service(service: &mut Service) {
     service.metadata.annotations = None;
     service.metadata.labels = None;
+    service.metadata.owner_references = None;
     service.status = None;
     if let Some(spec) = &mut service.spec {
         spec.selector = None;
+        spec.ip_families = None;
+        spec.ports.iter_mut().for_each(Vec::shrink_to_fit);
+        spec.cluster_ips.iter_mut().for_each(Vec::shrink_to_fit);
     }
 }
 
 fn trim_slice(slice: &mut EndpointSlice) {
     slice.metadata.annotations = None;
     slice.metadata.owner_references = None;
+    if let Some(labels) = &mut slice.metadata.labels {
+        labels.retain(|name, _| name == SERVICE_NAME);
+    }
     for endpoint in slice.endpoints.iter_mut().flatten() {
         endpoint.target_ref = None;
         endpoint.zone = None;
         endpoint.node_name = None;
         endpoint.hints = None;
+        endpoint.addresses.shrink_to_fit();
     }
+    slice.endpoints.iter_mut().for_each(Vec::shrink_to_fit);
+    slice.ports.iter_mut().for_each(Vec::shrink_to_fit);
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use component::duration::GoDuration;
 use component::flags;
 use component::pages::listen_address;
 use hickory_proto::rr::Name;
@@ -35,6 +36,9 @@ pub struct Options {
     /// namespace/name of the Service in front of this server
     #[arg(long, default_value = "kube-system/kube-dns")]
     pub service: String,
+    /// How long questions are answered after the signal to end, while others still send them here
+    #[arg(long, default_value = "5s")]
+    pub lameduck: GoDuration,
     /// Where /health answers; empty for nowhere
     #[arg(long, default_value = ":8080")]
     pub health_address: String,

@@ -4,7 +4,7 @@ use api_types::k8s::api::core::v1::{Node, Service};
 use api_types::k8s::api::discovery::v1::EndpointSlice;
 use client::{Change, Informers, Scope, Subscription};
 
-use crate::index::Index;
+use crate::index::{Index, SERVICE_NAME};
 use crate::metrics::METRICS;
 
 /// Objects that no proxy has to look at.
@@ -86,19 +86,31 @@ impl Event {
     }
 }
 
+/// What is left out is never read here; what stays gives back the room that decoding took in advance, which is most of it.
 fn trim_service(service: &mut Service) {
     service.metadata.annotations = None;
+    service.metadata.owner_references = None;
     if let Some(spec) = &mut service.spec {
         spec.selector = None;
+        spec.ip_families = None;
+        spec.ports.iter_mut().for_each(Vec::shrink_to_fit);
+        spec.cluster_ips.iter_mut().for_each(Vec::shrink_to_fit);
     }
 }
 
 fn trim_slice(slice: &mut EndpointSlice) {
     slice.metadata.owner_references = None;
+    if let Some(labels) = &mut slice.metadata.labels {
+        labels.retain(|name, _| name == SERVICE_NAME);
+    }
     for endpoint in slice.endpoints.iter_mut().flatten() {
         endpoint.target_ref = None;
         endpoint.zone = None;
+        endpoint.hostname = None;
+        endpoint.addresses.shrink_to_fit();
     }
+    slice.endpoints.iter_mut().for_each(Vec::shrink_to_fit);
+    slice.ports.iter_mut().for_each(Vec::shrink_to_fit);
 }
 
 fn trim_node(node: &mut Node) {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use api_types::k8s::api::core::v1 as core;
 use api_types::k8s::api::discovery::v1::EndpointSlice;
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Label of an EndpointSlice with the name of its Service.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// `namespace/name` of a Service.
 type Key = Arc<str>;

@@ -30,8 +30,6 @@ pub enum MetaKey {
     Mark,
     /// `meta iifname`, 16 bytes.
     InputName,
-    /// `meta oifname`, 16 bytes.
-    OutputName,
     /// `meta l4proto`, one byte.
     L4Protocol,
 }
@@ -103,8 +101,6 @@ pub enum Expr {
         /// Bits flipped.
         xor: Vec<u8>,
     },
-    /// Loads a constant.
-    Immediate(Reg, Vec<u8>),
     /// Ends or leaves the rule.
     Verdict(Verdict),
     /// Goes on only when the key that begins at the register is in the set (or, inverted, is not).
@@ -187,7 +183,7 @@ impl Expr {
             Self::Ct(..) => "ct",
             Self::Cmp(..) => "cmp",
             Self::Bitwise { .. } => "bitwise",
-            Self::Immediate(..) | Self::Verdict(_) => "immediate",
+            Self::Verdict(_) => "immediate",
             Self::Contains { .. } | Self::Map { .. } | Self::VerdictMap { .. } => "lookup",
             Self::Update { .. } => "dynset",
             Self::Random { .. } => "numgen",
@@ -229,10 +225,6 @@ impl Expr {
                 b.u32(3, mask.len() as u32);
                 b.nested(4, |b| b.attr(1, mask));
                 b.nested(5, |b| b.attr(1, xor));
-            }
-            Self::Immediate(dreg, value) => {
-                b.u32(1, dreg.number());
-                b.nested(2, |b| b.attr(1, value));
             }
             Self::Verdict(verdict) => {
                 b.u32(1, 0);
@@ -309,7 +301,6 @@ impl MetaKey {
         match self {
             Self::Mark => 3,
             Self::InputName => 6,
-            Self::OutputName => 7,
             Self::L4Protocol => 16,
         }
     }

@@ -21,9 +21,4 @@ pub mod types {
     pub const PORT: u32 = 13;
     /// `mark`, a number in host byte order.
     pub const MARK: u32 = 19;
-
-    /// The number of the concatenation of `parts`.
-    pub fn concat(parts: &[u32]) -> u32 {
-        parts.iter().fold(0, |number, part| number << 6 | part)
-    }
 }

@@ -9,7 +9,8 @@ use nfnetlink::Family;
 use super::Port;
 use super::model::Protocol;
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Label of an EndpointSlice with the name of its Service.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// What the proxy keeps of an EndpointSlice.

@@ -21,7 +21,7 @@ use api_types::k8s::api::discovery::v1::EndpointSlice;
 use nfnetlink::Family;
 
 pub use choice::{Choice, choose};
-pub use endpoints::{Endpoint, Slice};
+pub use endpoints::{Endpoint, SERVICE_NAME, Slice};
 pub use model::{External, PortModel, Protocol, ServiceModel, Traffic};
 pub use node::NodeInfo;
 pub use service::{Port, ServiceInfo};
