@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Body};
 use super::media::{Accepted, Format, Shape};
-use super::respond::{self, Renderer};
+use super::render::Renderer;
+use super::respond;
 use crate::error::{Error, Result};
 use crate::registry::Endpoint;
 use crate::registry::endpoint::{metadata_only, storage_error};

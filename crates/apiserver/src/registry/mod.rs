@@ -23,6 +23,7 @@ pub mod request;
 pub mod selection;
 pub mod strategies;
 pub mod strategy;
+mod turns;
 pub mod update;
 mod watch;
 
@@ -40,6 +41,7 @@ use storage::{Freshness, Store};
 pub use endpoint::Endpoint;
 pub use request::{Item, Outcome, Request};
 pub use strategy::Strategy;
+use turns::Turns;
 
 use crate::admission;
 use crate::allocation::Allocators;
@@ -57,6 +59,7 @@ pub struct Registry {
     admission: ArcSwap<admission::Chain>,
     allocators: Allocators,
     authorizer: Arc<Authorizer>,
+    turns: Turns,
     settings: Settings,
     this: Weak<Registry>,
 }
@@ -89,6 +92,7 @@ impl Registry {
             admission: ArcSwap::default(),
             allocators,
             authorizer,
+            turns: Turns::default(),
             settings,
             this: Weak::clone(this),
         })

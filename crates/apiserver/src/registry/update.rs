@@ -20,7 +20,7 @@ use crate::admission::Operation;
 use crate::error::{self, Error, Result};
 
 /// How often a change that may be made again is made again when others change the object in between.
-const CONFLICT_ATTEMPTS: usize = 16;
+const CONFLICT_ATTEMPTS: usize = 64;
 
 /// Makes the new object from the stored one (`None`: absent).
 pub type Transform<'a> = dyn Fn(Option<&Value>) -> Result<Value> + Send + Sync + 'a;
@@ -93,6 +93,9 @@ impl Registry {
         let endpoint = &request.endpoint;
         let store = endpoint.store()?;
         let mut fresh = false;
+        // Whoever met a conflict queues up: one of many writers of an object at a time has the best chance, and the
+        // others do no work in vain.
+        let mut turn = None;
         let mut current =
             store.get(&request.namespace, &request.name, Freshness::Any).await.map_err(storage_error)?;
         for _ in 0..CONFLICT_ATTEMPTS {
@@ -118,7 +121,13 @@ impl Registry {
                 }
                 Attempt::Conflict(Some(now)) => {
                     fresh = true;
-                    current = Some(now);
+                    current = match turn {
+                        Some(_) => Some(now),
+                        None => {
+                            turn = Some(self.turns.wait(now.uid()).await);
+                            self.read_latest(request).await?
+                        }
+                    };
                 }
                 Attempt::Gone => {
                     fresh = true;
