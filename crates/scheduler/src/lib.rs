@@ -22,6 +22,7 @@ mod bind;
 mod inputs;
 mod metrics;
 mod plugins;
+mod preemption;
 mod process;
 mod scheduler;
 

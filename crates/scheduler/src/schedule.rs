@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::{NodeInfo, PodInfo, Slot};
 use crate::framework::{
-    Code, CycleState, Diagnosis, PreFiltered, PreScored, Profile, Rejection, Remedy, Snapshot,
+    Code, CycleState, Diagnosis, NoRemedy, PreFiltered, PreScored, Profile, Rejection, Remedy, Snapshot,
 };
 
 /// With fewer nodes than this, all are looked at.
@@ -117,12 +117,12 @@ pub fn remedy(
     for entry in &profile.post_filter {
         match entry.plugin.post_filter(profile, snapshot, state, pod, diagnosis) {
             Ok(remedy) => return Some(remedy),
-            Err(rejection) if rejection.code == Code::Error => {
+            Err(NoRemedy { rejection, .. }) if rejection.code == Code::Error => {
                 diagnosis.after_filters = rejection.message();
                 return None;
             }
-            Err(rejection) => {
-                diagnosis.blame(rejection.plugin);
+            Err(NoRemedy { rejection, give_up_nomination }) => {
+                diagnosis.give_up_nomination |= give_up_nomination;
                 reasons.extend(rejection.reasons);
             }
         }

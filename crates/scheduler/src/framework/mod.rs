@@ -174,6 +174,21 @@ pub struct Remedy {
     pub deallocate: Vec<client::Key>,
 }
 
+/// Why there is no [`Remedy`].
+#[derive(Clone, Debug)]
+pub struct NoRemedy {
+    /// Why.
+    pub rejection: Rejection,
+    /// Room that was made earlier does not help any more.
+    pub give_up_nomination: bool,
+}
+
+impl From<Rejection> for NoRemedy {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, give_up_nomination: false }
+    }
+}
+
 /// Looks for a way to make room when nothing fits.
 pub trait PostFilter: Send + Sync {
     /// # Errors
@@ -185,7 +200,7 @@ pub trait PostFilter: Send + Sync {
         state: &CycleState,
         pod: &Arc<PodInfo>,
         diagnosis: &Diagnosis,
-    ) -> Result<Remedy, Rejection>;
+    ) -> Result<Remedy, NoRemedy>;
 }
 
 /// What PreScore found.

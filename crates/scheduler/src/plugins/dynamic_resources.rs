@@ -6,7 +6,7 @@ use super::Build;
 use crate::cache::{NodeInfo, PodInfo};
 use crate::config::ArgsError;
 use crate::framework::{
-    CycleState, Diagnosis, Plugin, PostFilter, PreFilter, PreFiltered, Profile, Rejection, Remedy, Snapshot,
+    CycleState, Diagnosis, NoRemedy, Plugin, PostFilter, PreFilter, PreFiltered, Profile, Rejection, Remedy, Snapshot,
 };
 
 /// The plugin.
@@ -67,11 +67,11 @@ impl PostFilter for DynamicResources {
         state: &CycleState,
         _: &Arc<PodInfo>,
         _: &Diagnosis,
-    ) -> Result<Remedy, Rejection> {
+    ) -> Result<Remedy, NoRemedy> {
         if state.get::<Prepared>().is_none() {
             // Another PreFilter plugin has ended the decision before this one was asked.
-            return Err(Rejection::error("not found"));
+            return Err(Rejection::error("not found").into());
         }
-        Err(Rejection::unschedulable("no new claims to deallocate"))
+        Err(Rejection::unschedulable("no new claims to deallocate").into())
     }
 }

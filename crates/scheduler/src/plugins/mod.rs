@@ -2,20 +2,29 @@
 
 mod balanced_allocation;
 mod default_binder;
+mod default_preemption;
 mod dynamic_resources;
 mod image_locality;
+mod inter_pod_affinity;
 mod node_affinity;
+mod node_declared_features;
 mod node_name;
 mod node_ports;
 mod node_resources;
 mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
+mod pod_topology_spread;
 mod priority_sort;
 mod scheduling_gates;
 mod taint_toleration;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tolerations;
+mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -49,6 +58,14 @@ pub fn make(name: &str, build: &Build<'_>) -> Result<Option<Arc<dyn Plugin>>, Ar
         "NodePorts" => Arc::new(node_ports::NodePorts),
         "NodeResourcesFit" => Arc::new(node_resources_fit::NodeResourcesFit::new(build)?),
         "NodeResourcesBalancedAllocation" => Arc::new(balanced_allocation::BalancedAllocation::new(build)?),
+        "PodTopologySpread" => Arc::new(pod_topology_spread::PodTopologySpread::new(build)?),
+        "InterPodAffinity" => Arc::new(inter_pod_affinity::InterPodAffinity::new(build)?),
+        "DefaultPreemption" => Arc::new(default_preemption::DefaultPreemption::new(build)?),
+        "VolumeRestrictions" => Arc::new(volume_restrictions::VolumeRestrictions),
+        "NodeVolumeLimits" => Arc::new(node_volume_limits::NodeVolumeLimits),
+        "VolumeBinding" => Arc::new(volume_binding::VolumeBinding::new(build)?),
+        "VolumeZone" => Arc::new(volume_zone::VolumeZone),
+        "NodeDeclaredFeatures" => Arc::new(node_declared_features::NodeDeclaredFeatures),
         "ImageLocality" => Arc::new(image_locality::ImageLocality),
         "DefaultBinder" => Arc::new(default_binder::DefaultBinder),
         "DynamicResources" => Arc::new(dynamic_resources::DynamicResources::new(build)?),
