@@ -52,7 +52,7 @@ need_cargo() {
 }
 
 # Every program that a cluster runs.
-PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coxswain-dns coxswain-network ctl bootstrap pause testserver)
+PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coxswain-dns coxswain-network ctl bootstrap pause testserver fetch)
 
 build_programs() {
     need_cargo

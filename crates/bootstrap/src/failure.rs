@@ -19,6 +19,15 @@ impl Failure {
         Self { attempted: attempted.into(), cause: cause.to_string(), cure: None }
     }
 
+    /// Names the larger thing that failed with this; what failed in it becomes the cause.
+    pub fn during(self, attempted: impl Into<String>) -> Self {
+        Self {
+            attempted: attempted.into(),
+            cause: format!("could not {}: {}", self.attempted, self.cause),
+            cure: self.cure,
+        }
+    }
+
     /// Adds what mends it.
     pub fn cure(mut self, cure: impl Into<String>) -> Self {
         self.cure = Some(cure.into());

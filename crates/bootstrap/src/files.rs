@@ -23,7 +23,8 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>, mode: Mode) -> Result<()> {
     fs::create_dir_all(folder).attempt(attempted)?;
     let bits = if mode == Mode::Secret { 0o600 } else { 0o644 };
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    // Two processes may write the same file at the same time; the later rename wins whole.
+    name.push(format!(".{}.new", std::process::id()));
     // A dot in front: the kubelet skips such files in its manifest folder.
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);

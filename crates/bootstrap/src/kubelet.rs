@@ -76,7 +76,7 @@ pub async fn wait_healthy(host: &Host, services: &Manager) -> Result<()> {
             "mend what the log names, then run this again; the whole log: {}",
             services.log_hint(host, "kubelet")
         );
-        Failure::new("start the kubelet", failure).evidence(&log).cure(cure)
+        failure.during("start the kubelet").evidence(&log).cure(cure)
     })
 }
 

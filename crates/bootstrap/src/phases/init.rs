@@ -201,7 +201,8 @@ async fn wait_control_plane(
     let waited = api::wait_ready(client, &cluster.server(), CONTROL_PLANE_LIMIT).await;
     waited.map_err(|failure| {
         let (name, log) = suspect(host, services);
-        Failure::new("bring the control plane up", failure)
+        failure
+            .during("bring the control plane up")
             .evidence(&format!("the end of the log of {name}:\n{log}"))
             .cure(format!(
                 "mend what the log names and run init again; all logs: {} and {}",

@@ -86,7 +86,8 @@ async fn start_runtime(host: &Host, services: &Manager, images: &Path) -> Result
         .await
         .map_err(|failure| {
             let log = services.log_tail(host, "containerd", 15);
-            Failure::new("start containerd", failure)
+            failure
+                .during("start containerd")
                 .evidence(&log)
                 .cure(format!("mend what its log names: {}", services.log_hint(host, "containerd")))
         })?;

@@ -178,19 +178,21 @@ fn recipes(programs: &Path) -> Result<Vec<Recipe>> {
             environment: vec![format!("TESTSERVER_VERSION={tag}")],
         });
     }
-    recipes.push(busybox());
+    recipes.push(busybox(programs));
     Ok(recipes)
 }
 
-/// Debian's static busybox with the applets that tutorials use as links.
-fn busybox() -> Recipe {
-    const APPLETS: [&str; 34] = [
-        "sh", "ls", "cat", "echo", "sleep", "wget", "nslookup", "ping", "ip", "ps", "env", "date",
-        "hostname", "id", "mkdir", "rm", "cp", "mv", "touch", "grep", "sed", "awk", "head", "tail", "wc",
-        "vi", "nc", "test", "true", "false", "df", "mount", "kill", "stat",
+/// Debian's static busybox with the applets that tutorials use as links, and `fetch` in place of its wget, which crashes
+/// without glibc's shared resolver modules.
+fn busybox(programs: &Path) -> Recipe {
+    const APPLETS: [&str; 33] = [
+        "sh", "ls", "cat", "echo", "sleep", "nslookup", "ping", "ip", "ps", "env", "date", "hostname", "id",
+        "mkdir", "rm", "cp", "mv", "touch", "grep", "sed", "awk", "head", "tail", "wc", "vi", "nc", "test",
+        "true", "false", "df", "mount", "kill", "stat",
     ];
     let program = PathBuf::from("/bin/busybox");
     let mut files = vec![(program.clone(), "/bin/busybox".to_owned())];
+    files.push((programs.join("fetch"), "/bin/fetch".to_owned()));
     files.extend(APPLETS.iter().map(|applet| (program.clone(), format!("/bin/{applet}"))));
     Recipe {
         name: "busybox",
