@@ -142,3 +142,42 @@ fn service_response(service: &ServiceName, endpoints: usize, healthy: bool) -> R
     response.headers_mut().insert("X-Load-Balancing-Endpoint-Weight", endpoints.into());
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn health_follows_the_rules_and_the_node() {
+        let health = ProxyHealth::new(Duration::ZERO);
+        let codes = |health: &ProxyHealth| {
+            ["/healthz", "/livez", "/other"].map(|path| health.respond(path).status().as_u16())
+        };
+        assert_eq!(codes(&health), [503, 200, 404], "nothing is written yet");
+        health.synced();
+        assert_eq!(codes(&health), [200, 200, 404]);
+        health.set_node_eligible(false);
+        assert_eq!(codes(&health), [503, 200, 404], "the node is going away");
+        health.set_node_eligible(true);
+        health.queued();
+        assert_eq!(codes(&health), [503, 503, 404], "a change waits longer than it may");
+        health.synced();
+        assert_eq!(codes(&health), [200, 200, 404]);
+    }
+
+    #[tokio::test]
+    async fn load_balancers_learn_of_endpoints_here() {
+        for (endpoints, healthy, code) in [(2, true, 200), (0, true, 503), (2, false, 503)] {
+            let response = service_response(&"shop/web".into(), endpoints, healthy);
+            assert_eq!(response.status().as_u16(), code);
+            assert_eq!(response.headers()["X-Load-Balancing-Endpoint-Weight"], endpoints.to_string());
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let expected = json!({"service": {"namespace": "shop", "name": "web"},
+                "localEndpoints": endpoints, "serviceProxyHealthy": healthy});
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+        }
+    }
+}
