@@ -13,10 +13,12 @@ mod cluster;
 mod config;
 mod cron;
 mod csi;
+mod custom;
 mod custom_definition;
 mod devices;
 mod endpoints;
 mod flowcontrol;
+mod format;
 mod get;
 mod meta;
 mod networking;
@@ -65,6 +67,7 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
     if let Some(validator) = validator {
         errors.append((validator.create)(object));
     }
+    errors.append(custom::validate(&resource.schema, object));
     errors
 }
 
@@ -83,6 +86,7 @@ pub fn update(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList
         }
         errors.append((validator.update)(object, old));
     }
+    errors.append(custom::validate(&resource.schema, object));
     errors
 }
 
@@ -106,8 +110,12 @@ fn runs_creation_rules(group: &str, kind: &str) -> bool {
 }
 
 /// All rules for a change through the status subresource.
-pub fn update_status(_resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
-    meta::validate_update(object, old)
+pub fn update_status(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
+    let mut errors = meta::validate_create(object, resource.namespaced, name::path_segment_rule, true);
+    errors.append(meta::validate_update(object, old));
+    errors.append(meta::validate_update(object, old));
+    errors.append(custom::validate(&resource.schema, object));
+    errors
 }
 
 /// The group under which failures of a kind are reported: events of both groups are one kind, the core one.
