@@ -54,7 +54,8 @@ pub fn render(program: &str, error: &anyhow::Error) -> String {
     let mut last = error.to_string();
     for cause in error.chain().skip(1) {
         let text = cause.to_string();
-        if text != last {
+        // Some libraries print their source as part of themselves.
+        if !last.ends_with(&text) {
             line.push_str(": ");
             line.push_str(&text);
         }

@@ -50,6 +50,10 @@ fn filter(options: &Logging) -> Targets {
     ] {
         targets = targets.with_target(noisy, theirs);
     }
+    if options.v < 8 {
+        // It warns at every connection when a kubeconfig skips the verification of the server.
+        targets = targets.with_target("kube_client::client::tls", LevelFilter::ERROR);
+    }
     for setting in &options.vmodule {
         if let Some((module, v)) = setting.split_once('=')
             && let Ok(v) = v.parse()

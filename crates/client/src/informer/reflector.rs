@@ -44,6 +44,7 @@ enum Ended {
 pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, stop: CancellationToken) {
     let mut reflector = Reflector { source, shared, revision: None, streaming: true };
     let mut backoff = BACKOFF_MIN;
+    let mut failures = 0u32;
     loop {
         let started = Instant::now();
         let step = tokio::select! {
@@ -51,7 +52,7 @@ pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, st
             step = reflector.step() => step,
         };
         if started.elapsed() > HEALTHY {
-            backoff = BACKOFF_MIN;
+            (backoff, failures) = (BACKOFF_MIN, 0);
         }
         match step {
             Ok(Ended::Resume) if started.elapsed() > Duration::from_secs(1) => continue,
@@ -61,7 +62,10 @@ pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, st
                 continue;
             }
             Ok(Ended::Expired) => reflector.revision = None,
-            Err(error) => report(&reflector.source.path, &error, backoff),
+            Err(error) => {
+                report(&reflector.source.path, &error, backoff, failures);
+                failures += 1;
+            }
         }
         let jitter = rand::rng().random_range(1.0..1.5);
         tokio::select! {
@@ -72,9 +76,18 @@ pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, st
     }
 }
 
-fn report(path: &str, error: &kube::Error, backoff: Duration) {
-    let error = anyhow::anyhow!("{error}");
-    tracing::warn!(path, error = format!("{error:#}"), retry = ?backoff, "watch failed");
+/// The first failure in a row is worth a line; an outage must not fill the log with one per watch and attempt.
+fn report(path: &str, error: &kube::Error, backoff: Duration, failures: u32) {
+    let chain: Vec<String> =
+        std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
+            .map(ToString::to_string)
+            .collect();
+    let cause = chain.last().map_or("", String::as_str);
+    if failures == 0 {
+        tracing::warn!(path, %error, cause, retry = ?backoff, "watch failed");
+    } else {
+        tracing::debug!(path, %error, cause, retry = ?backoff, failures, "watch still fails");
+    }
 }
 
 struct Reflector<K: Object> {

@@ -94,8 +94,12 @@ fn provider(names: &[String]) -> CryptoProvider {
 struct Store {
     sources: Vec<Source>,
     chosen: RwLock<Chosen>,
-    seen: Mutex<Vec<Option<(Vec<u8>, Vec<u8>)>>>,
+    /// What the files of each source held when they were last read.
+    seen: Mutex<Vec<Option<Contents>>>,
 }
+
+/// Certificate and key file, as they were read.
+type Contents = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug, Clone)]
 struct Source {

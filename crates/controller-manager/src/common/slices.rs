@@ -85,9 +85,9 @@ fn merge(wanted: Vec<Group>) -> Vec<Group> {
 }
 
 /// Keeps the group's endpoints where they are, fills free places, and leaves the rest to `overflow`.
-fn place<'a>(
+fn place(
     group: Group,
-    unused: &mut Vec<&'a EndpointSlice>,
+    unused: &mut Vec<&EndpointSlice>,
     max: usize,
     actions: &mut Vec<Action>,
     overflow: &mut Vec<Group>,

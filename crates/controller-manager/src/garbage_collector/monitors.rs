@@ -29,7 +29,7 @@ pub(super) struct Monitors {
     pub queue: Queue<Work>,
     running: Mutex<HashMap<ApiResource, (CancellationToken, Informer<Metadata>)>>,
     /// Resource and scope by `apiVersion` and kind, as references name them.
-    kinds: Arc<RwLock<HashMap<(String, String), (Arc<ApiResource>, bool)>>>,
+    kinds: Arc<Kinds>,
 }
 
 impl Monitors {
@@ -127,6 +127,7 @@ impl Monitors {
     }
 }
 
+/// Resource and scope by `apiVersion` and kind.
 type Kinds = RwLock<HashMap<(String, String), (Arc<ApiResource>, bool)>>;
 
 /// References may name another version than the preferred one; the kind's group decides then.

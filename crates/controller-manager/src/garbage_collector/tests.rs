@@ -35,7 +35,7 @@ fn meta(uid: &str, owners: Vec<OwnerReference>, finalizers: &[&str], deleting: b
         uid: Some(uid.into()),
         owner_references: Some(owners),
         finalizers: Some(finalizers.iter().map(|name| (*name).to_owned()).collect()),
-        deletion_timestamp: deleting.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+        deletion_timestamp: deleting.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
         ..ObjectMeta::default()
     }
 }

@@ -4,6 +4,7 @@
 //! (`uncountedTerminatedPods`), so that no pod is counted twice or not at all, whenever the controller dies.
 
 mod controller;
+mod fill;
 mod indexes;
 mod plan;
 mod policy;

@@ -105,7 +105,7 @@ mod tests {
     fn pod(name: &str, node: &str, phase: &str, leaving: bool) -> Arc<Pod> {
         let mut pod = Pod::default();
         pod.metadata.name = Some(name.into());
-        pod.metadata.deletion_timestamp = leaving.then(|| Time(Timestamp::UNIX_EPOCH));
+        pod.metadata.deletion_timestamp = leaving.then_some(Time(Timestamp::UNIX_EPOCH));
         pod.spec = Some(PodSpec { node_name: (!node.is_empty()).then(|| node.into()), ..PodSpec::default() });
         pod.status = Some(PodStatus { phase: Some(phase.into()), ..PodStatus::default() });
         Arc::new(pod)
