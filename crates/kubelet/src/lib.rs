@@ -26,6 +26,7 @@ pub mod paths;
 pub mod pod;
 pub mod pod_worker;
 pub mod probes;
+pub mod report;
 pub mod server;
 pub mod sources;
 pub mod status;

@@ -206,7 +206,7 @@ fn scope(namespace: &str, name: &str) -> Scope {
 }
 
 fn request(kind: &str, name: &str, error: &client::Error) -> Error {
-    Error::Request { object: format!("{kind} {name:?}"), message: error.to_string() }
+    Error::Request { object: format!("{kind} {name:?}"), message: crate::report::chain(error) }
 }
 
 /// Only addresses and ports become environment variables.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::report::chain;
 use api_types::k8s::ByteString;
 use api_types::k8s::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
 use api_types::k8s::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -35,10 +36,10 @@ pub enum Error {
     #[error("make a key and certificate request")]
     Generate(#[from] rcgen::Error),
     /// The API server refused or did not answer.
-    #[error("CertificateSigningRequest: {0}")]
+    #[error("send a CertificateSigningRequest")]
     Request(#[from] client::Error),
     /// The bootstrap kubeconfig cannot be used.
-    #[error("--bootstrap-kubeconfig: {0}")]
+    #[error("use --bootstrap-kubeconfig")]
     Connect(#[from] client::connect::Error),
     /// The request was denied, or failed.
     #[error("CertificateSigningRequest {name} was not granted: {why}; see kubectl describe csr {name}")]
@@ -109,7 +110,7 @@ impl Credentials {
                     tracing::info!(kubeconfig = %self.kubeconfig.display(), "Client certificate received")
                 }
                 Err(error) => {
-                    complain(&mut said, &error.to_string());
+                    complain(&mut said, &chain(&error));
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -133,7 +134,7 @@ impl Credentials {
             match self.request(&client).await.and_then(|pair| self.store(&pair)) {
                 Ok(()) => tracing::info!("Client certificate renewed"),
                 Err(error) => {
-                    tracing::error!(%error, "Client certificate not renewed; trying again");
+                    tracing::error!(error = chain(&error), "Client certificate not renewed; trying again");
                     tokio::time::sleep(Duration::from_secs(30)).await;
                 }
             }

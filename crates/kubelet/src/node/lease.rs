@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
+use crate::report::chain;
 
 /// Where node leases are.
 const NAMESPACE: &str = "kube-node-lease";
@@ -30,7 +31,7 @@ pub async fn run(client: Client, host: Arc<Host>, seconds: i32, stop: Cancellati
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "Node lease not renewed; trying again");
+                    tracing::warn!(error = chain(&error), "Node lease not renewed; trying again");
                 }
                 Duration::from_secs(1).min(period)
             }

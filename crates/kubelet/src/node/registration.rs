@@ -17,6 +17,7 @@ use super::status::{self, Facts};
 use crate::cri::{Runtime, v1};
 use crate::events::{Events, Severity};
 use crate::host::Host;
+use crate::report::chain;
 
 /// Pause after a failed request.
 const RETRY: Duration = Duration::from_secs(1);
@@ -144,7 +145,7 @@ impl Registration {
                     tracing::info!(node = self.host.name, "Successfully registered node");
                     return status;
                 }
-                Err(error) => complain(complained, "Node not registered; trying again", &error.to_string()),
+                Err(error) => complain(complained, "Node not registered; trying again", &chain(&error)),
             }
             tokio::time::sleep(RETRY).await;
         }

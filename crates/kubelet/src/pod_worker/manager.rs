@@ -30,7 +30,9 @@ pub struct Manager {
     queued: HashMap<String, SharedPod>,
     /// Pods that the runtime has and nobody wants, so far.
     orphans: HashMap<String, Changed>,
-    ended: JoinSet<String>,
+    ended: JoinSet<()>,
+    /// UIDs by worker task.
+    tasks: HashMap<tokio::task::Id, String>,
     /// Pods of which nothing is left here, while the API still shows them.
     finished: HashSet<String>,
 }
@@ -54,6 +56,7 @@ impl Manager {
             queued: HashMap::new(),
             orphans: HashMap::new(),
             ended: JoinSet::new(),
+            tasks: HashMap::new(),
             finished: HashSet::new(),
         }
     }
@@ -69,9 +72,9 @@ impl Manager {
                     Some(input) => self.take(input),
                     None => return,
                 },
-                Some(ended) = self.ended.join_next() => match ended {
-                    Ok(uid) => self.worker_ended(&uid),
-                    Err(error) => tracing::error!(%error, "A pod worker failed; its pod is taken up again when it changes"),
+                Some(ended) = self.ended.join_next_with_id() => match ended {
+                    Ok((task, ())) => self.worker_ended(task),
+                    Err(error) => self.worker_failed(&error),
                 },
                 _ = housekeeping.tick() => self.clean_disk(),
             }
@@ -151,10 +154,8 @@ impl Manager {
         let (sender, receiver) = watch::channel(Desired { pod: pod.clone(), end, verdict: None });
         self.workers.insert(uid.clone(), handle(sender));
         let worker = Worker::new(self.tools.clone(), receiver, wake.clone());
-        self.ended.spawn(async move {
-            worker.run().await;
-            uid
-        });
+        let task = self.ended.spawn(worker.run()).id();
+        self.tasks.insert(task, uid);
     }
 
     fn end(&mut self, uid: &str) {
@@ -163,14 +164,25 @@ impl Manager {
         }
     }
 
-    fn worker_ended(&mut self, uid: &str) {
-        self.tools.registry.remove(uid);
-        let Some(handle) = self.workers.remove(uid) else { return };
+    fn worker_ended(&mut self, task: tokio::task::Id) {
+        let Some(uid) = self.tasks.remove(&task) else { return };
+        self.tools.registry.remove(&uid);
+        let Some(handle) = self.workers.remove(&uid) else { return };
         if handle.desired.borrow().end == Some(End::Deleted) {
-            self.finished.insert(uid.to_owned());
+            self.finished.insert(uid);
         }
         if let Some(next) = self.queued.remove(&handle.full_name) {
             self.start(next, None);
+        }
+    }
+
+    /// A worker that panicked has left its pod as a killed kubelet would; a new one takes it up.
+    fn worker_failed(&mut self, error: &tokio::task::JoinError) {
+        let Some(uid) = self.tasks.remove(&error.id()) else { return };
+        tracing::error!(uid, %error, "A pod worker failed; another one takes its pod up");
+        if let Some(handle) = self.workers.remove(&uid) {
+            let desired = handle.desired.borrow().clone();
+            self.start(desired.pod, desired.end);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::events::Severity;
 use crate::pod::containers::Kind;
 use crate::pod::{PodExt, SharedPod};
 use crate::probes::PodProbes;
+use crate::report::chain;
 use crate::status::{self, Context, Probed};
 use crate::steps::container::{Failure, Into as Sandboxed, field_path};
 use crate::steps::container_config::Job;
@@ -48,6 +49,8 @@ pub struct Worker {
     /// Whether volumes and cgroup of a pod that came to its end are removed.
     tidied: bool,
     failures: u32,
+    /// The last problem in the log.
+    said: String,
 }
 
 /// What a turn ends in.
@@ -80,6 +83,7 @@ impl Worker {
             admitted: false,
             tidied: false,
             failures: 0,
+            said: String::new(),
         }
     }
 
@@ -91,12 +95,13 @@ impl Worker {
                 Ok(Next::Done) => return,
                 Ok(Next::Wait(pause)) => {
                     self.failures = 0;
+                    self.said.clear();
                     pause
                 }
                 Err(error) => {
                     self.failures += 1;
                     let pause = (RETRY.0 * 2u32.saturating_pow(self.failures.min(8) - 1)).min(RETRY.1);
-                    tracing::warn!(pod = desired.pod.display(), error, retry_in = ?pause, "Pod not in its desired state yet");
+                    self.complain(&desired.pod, error, pause);
                     pause
                 }
             };
@@ -106,6 +111,16 @@ impl Worker {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Says once why the pod is not as wanted; repetitions are for who looks closely.
+    fn complain(&mut self, pod: &SharedPod, error: String, pause: Duration) {
+        if self.said == error {
+            tracing::debug!(pod = pod.display(), error, retry_in = ?pause, "Pod not in its desired state yet");
+            return;
+        }
+        tracing::warn!(pod = pod.display(), error, retry_in = ?pause, "Pod not in its desired state yet");
+        self.said = error;
     }
 
     async fn turn(&mut self, desired: &Desired) -> Result<Next, String> {
@@ -118,11 +133,11 @@ impl Worker {
             self.verdict = Some((reason.clone(), message.clone()));
         }
         self.check_deadline(pod);
+        if !self.admitted && self.verdict.is_none() && !self.has_ended() {
+            self.admit(pod, &view);
+        }
         self.publish(pod, &view, false);
         if self.verdict.is_some() || self.has_ended() {
-            return self.stop(desired, view).await;
-        }
-        if !self.admitted && !self.admit(pod, &view) {
             return self.stop(desired, view).await;
         }
         let retry = self.advance(pod, view).await?;
@@ -198,7 +213,7 @@ impl Worker {
     }
 
     /// Asks once whether the node takes the pod. A pod that is in the runtime already was taken before.
-    fn admit(&mut self, pod: &SharedPod, view: &PodView) -> bool {
+    fn admit(&mut self, pod: &SharedPod, view: &PodView) {
         let known = !view.sandboxes.is_empty();
         let admission = &self.tools.steps.admission;
         let decision = self
@@ -210,10 +225,8 @@ impl Worker {
             Err(refusal) => {
                 self.tools.events.pod(pod, None, Severity::Warning, &refusal.reason, refusal.message.clone());
                 self.verdict = Some((refusal.reason, format!("Pod was rejected: {}", refusal.message)));
-                self.publish(pod, view, false);
             }
         }
-        self.admitted
     }
 
     fn until_deadline(&self, pod: &SharedPod) -> Option<Duration> {
@@ -254,11 +267,7 @@ impl Worker {
             tools.events.pod(pod, None, Severity::Warning, reason, message.clone());
             message
         };
-        tools
-            .steps
-            .cgroup
-            .ensure(pod)
-            .map_err(|error| failed("FailedCreatePodContainer", describe(&error)))?;
+        tools.steps.cgroup.ensure(pod).map_err(|error| failed("FailedCreatePodContainer", chain(&error)))?;
         tools
             .steps
             .directories
@@ -420,7 +429,7 @@ impl Worker {
         self.publish(pod, &view, true);
         if !self.tidied {
             let clean_up = &self.tools.steps.clean_up;
-            clean_up.node_resources(pod.uid()).map_err(|error| describe(&error))?;
+            clean_up.node_resources(pod.uid()).map_err(|error| chain(&error))?;
             self.tidied = true;
         }
         Ok(Next::Wait(self.tools.sync_period.max(Duration::from_secs(600))))
@@ -443,9 +452,9 @@ impl Worker {
         }
         self.publish(pod, &view, true);
         let clean_up = &self.tools.steps.clean_up;
-        clean_up.runtime_objects(&view).await.map_err(|error| describe(&error))?;
-        clean_up.node_resources(pod.uid()).map_err(|error| describe(&error))?;
-        clean_up.logs(pod.uid()).map_err(|error| describe(&error))?;
+        clean_up.runtime_objects(&view).await.map_err(|error| chain(&error))?;
+        clean_up.node_resources(pod.uid()).map_err(|error| chain(&error))?;
+        clean_up.logs(pod.uid()).map_err(|error| chain(&error))?;
         if desired.end == Some(End::Deleted) {
             self.tools.sink.gone(pod, self.status.clone());
         }
@@ -490,21 +499,6 @@ fn target_of(pod: &SharedPod, view: &PodView, start: &Start) -> Option<String> {
         ephemeral.filter(|container| start.kind == Kind::Ephemeral && container.name == start.container.name);
     let target = mine.next()?.target_container_name.as_deref().filter(|name| !name.is_empty())?;
     view.container(target).map(|container| container.id.clone())
-}
-
-/// An error with its causes on one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Minutes and seconds as Go prints them: `10s`, `1m20s`, `5m0s`.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::host::Host;
 use crate::pod::{CONFIG_HASH, CONFIG_MIRROR, PodExt, SharedPod};
 use crate::pod_worker::registry::Registry;
+use crate::report::chain;
 
 /// How often static pods and mirror pods are compared when nothing happens in the API.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -79,7 +80,7 @@ impl Mirrors {
             match result {
                 Ok(()) => drop(complained.remove(&pod.display())),
                 Err(error) => {
-                    let error = error.to_string();
+                    let error = chain(&error);
                     if complained.insert(pod.display(), error.clone()) != Some(error.clone()) {
                         tracing::warn!(
                             pod = pod.display(),

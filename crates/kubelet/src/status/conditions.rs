@@ -1,6 +1,6 @@
 //! The pod's conditions. Those that others own are left as they are.
 
-use api_types::k8s::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
+use api_types::k8s::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition, PodStatus};
 
 use super::Context;
 use crate::cri::view::PodView;
@@ -85,9 +85,9 @@ fn initialized(pod: &Pod, status: &PodStatus, phase: &str) -> Verdict {
     }
     let statuses = status.init_container_statuses.as_deref().unwrap_or_default();
     let begun = status.container_statuses.iter().flatten().any(|status| {
-        let state = status.state.as_ref();
-        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
-            || status.last_state.is_some()
+        // The API shows a state that was never set as an empty one.
+        let ran = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
+        status.state.iter().chain(&status.last_state).any(ran)
     });
     let incomplete: Vec<&str> = pod
         .spec()

@@ -14,6 +14,7 @@ use api_types::k8s::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cri::view::PodView;
 use crate::pod::PodExt;
+use containers::Lists;
 
 /// What the status is made from, beside the pod and the runtime's view.
 pub struct Context<'a> {
@@ -43,7 +44,10 @@ pub trait Probed {
 
 /// The status of a pod.
 pub fn generate(pod: &Pod, view: &PodView, context: &Context<'_>) -> PodStatus {
-    let lists = containers::statuses(pod, view, context);
+    // A pod that was refused has never had containers.
+    let refused =
+        context.verdict.is_some() && view.sandboxes.is_empty() && context.old.container_statuses.is_none();
+    let lists = if refused { Lists::default() } else { containers::statuses(pod, view, context) };
     let phase = match context.old.phase.as_deref() {
         // A pod that has ended stays ended, whatever is left of it in the runtime.
         Some(phase @ ("Succeeded" | "Failed")) => phase.to_owned(),

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pod::{PodExt, SharedPod};
 use crate::pod_worker::StatusSink;
+use crate::report::chain;
 
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
@@ -191,7 +192,7 @@ impl Writer {
                 Ok(_) => {}
                 // Gone, or another pod has the name by now.
                 Err(error) if error.is_not_found() || error.is_conflict() => return Outcome::Forgotten,
-                Err(error) => return Outcome::Failed(error.to_string()),
+                Err(error) => return Outcome::Failed(chain(&error)),
             }
         }
         if !job.gone {
@@ -199,7 +200,7 @@ impl Writer {
         }
         let how = DeleteParams { grace_period_seconds: Some(0), ..client::write::only(Some(&uid)) };
         match api.delete(name, &how).await {
-            Err(error) if !error.is_not_found() && !error.is_conflict() => Outcome::Failed(error.to_string()),
+            Err(error) if !error.is_not_found() && !error.is_conflict() => Outcome::Failed(chain(&error)),
             _ => Outcome::Done(uid),
         }
     }
