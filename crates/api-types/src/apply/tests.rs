@@ -164,3 +164,58 @@ fn misfits_are_worded() {
         assert_eq!(check(&schema(version, kind), &value).unwrap_err(), expected);
     }
 }
+
+mod laws {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A set of paths over few names, so that sets overlap.
+    fn sets() -> impl Strategy<Value = Set> {
+        let path = proptest::collection::vec(
+            prop_oneof!["[a-c]".prop_map(|n| PathElement::field(&n)), Just(PathElement::Index(1))],
+            1..4,
+        );
+        proptest::collection::vec(path, 0..8).prop_map(|paths| {
+            let mut set = Set::new();
+            paths.iter().for_each(|path| set.insert(path));
+            set
+        })
+    }
+
+    /// A ConfigMap's data over few keys, never empty: the decoder leaves out empty maps.
+    fn data() -> impl Strategy<Value = Value> {
+        proptest::collection::btree_map("[a-e]", "[0-2]", 1..5).prop_map(|map| json!(map))
+    }
+
+    proptest! {
+        #[test]
+        fn sets_read_back(set in sets()) {
+            prop_assert_eq!(Set::from_value(&set.to_value()), Some(set));
+        }
+
+        #[test]
+        fn difference_and_intersection_divide_a_set(a in sets(), b in sets()) {
+            let (rest, both) = (a.difference(&b), a.intersection(&b));
+            prop_assert_eq!(rest.union(&both), a);
+            prop_assert!(rest.intersection(&b).is_empty());
+        }
+
+        #[test]
+        fn a_second_apply_changes_nothing(before in data(), after in data()) {
+            let m = manager("v1", "ConfigMap");
+            let config = |data: &Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data});
+            let live = m.apply(None, &config(&before), "a", true, now()).unwrap();
+            let once = m.apply(Some(&live), &config(&after), "a", true, now()).unwrap();
+            let twice = m.apply(Some(&once), &config(&after), "a", true, now()).unwrap();
+            prop_assert_eq!(&once, &twice);
+            prop_assert_eq!(&once["data"], &after);
+        }
+
+        #[test]
+        fn comparison_finds_every_difference(old in data(), new in data()) {
+            let changes = compare(&schema("v1", "ConfigMap"), &config_map(old.clone()), &config_map(new.clone()));
+            prop_assert_eq!(changes.is_same(), old == new);
+        }
+    }
+}

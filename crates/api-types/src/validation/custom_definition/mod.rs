@@ -6,14 +6,13 @@ use serde_json::Value;
 
 use super::Validator;
 use super::admission::{validate_service, validate_url};
-use super::check::one_of;
+use super::check::{immutable, one_of};
 use super::get::{at, flag, get, items, text, texts};
 use crate::field::{ErrorList, Path};
 use crate::name;
 
 /// Rules of `CustomResourceDefinition`.
-pub static CUSTOM_RESOURCE_DEFINITION: Validator =
-    Validator { name: name::subdomain_rule, create, update: |new, _| create(new) };
+pub static CUSTOM_RESOURCE_DEFINITION: Validator = Validator { name: name::subdomain_rule, create, update };
 
 const SPEC: Path<'static> = Path::new("spec");
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
@@ -40,6 +39,29 @@ fn create(object: &Value) -> ErrorList {
     if name != required {
         errors.invalid(&Path::new("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group");
     }
+    errors.append(definition(object));
+    errors
+}
+
+fn update(new: &Value, old: &Value) -> ErrorList {
+    let mut errors = definition(new);
+    let (spec, before) = (&new["spec"], &old["spec"]);
+    immutable(&mut errors, &SPEC, spec, before, "group");
+    let is_established = items(&old["status"], "conditions")
+        .iter()
+        .any(|c| text(c, "type") == "Established" && text(c, "status") == "True");
+    if is_established {
+        immutable(&mut errors, &SPEC, spec, before, "scope");
+        immutable(&mut errors, &SPEC.child("names"), &spec["names"], &before["names"], "kind");
+        immutable(&mut errors, &SPEC.child("names"), &spec["names"], &before["names"], "plural");
+    }
+    errors
+}
+
+/// Rules of new and changed definitions alike.
+fn definition(object: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let spec = &object["spec"];
     group(&mut errors, text(spec, "group"));
     one_of(&mut errors, &SPEC.child("scope"), text(spec, "scope"), &["Cluster", "Namespaced"]);
     versions(&mut errors, spec);
@@ -238,7 +260,12 @@ fn stored_versions(errors: &mut ErrorList, object: &Value) {
     let stored: Vec<&str> = texts(&object["status"], "storedVersions").collect();
     for (i, version) in stored.iter().enumerate() {
         if !items(&object["spec"], "versions").iter().any(|v| text(v, "name") == *version) {
-            errors.invalid(&path.index(i), *version, "missing from spec.versions; v1 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1 and removes v1 from status.storedVersions".replace("v1", version));
+            let detail = format!(
+                "missing from spec.versions; {version} was previously a storage version, and must remain in \
+                 spec.versions until a storage migration ensures no data remains persisted in {version} and removes \
+                 {version} from status.storedVersions"
+            );
+            errors.invalid(&path.index(i), *version, detail);
         }
     }
 }
