@@ -14,6 +14,9 @@ use crate::http::media::{self, Format};
 use crate::http::respond;
 use crate::server::Server;
 
+/// The Prometheus text format.
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
 /// Answers a request to a path that is not a resource.
 pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<Body>> {
     let path = call.info.path.as_str();
@@ -29,7 +32,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
     match segments.as_slice() {
         [] => Ok(respond::encoded(StatusCode::OK, Format::Json, &json!({ "paths": server.root_paths() }))),
         ["metrics"] => Ok(component::metrics::respond().map(|full| full.boxed_unsync())),
-        ["metrics", "slis"] => Ok(respond::text(StatusCode::OK, "")),
+        ["metrics", "slis"] => Ok(respond::response(StatusCode::OK, METRICS_TEXT, body::empty())),
         ["version"] => Ok(respond::encoded(StatusCode::OK, Format::Json, &server.version())),
         [".well-known", "openid-configuration"] => {
             Ok(respond::encoded(StatusCode::OK, Format::Json, &server.tokens.configuration()))

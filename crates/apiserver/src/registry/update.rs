@@ -323,8 +323,14 @@ fn prepare(request: &Request, object: &mut Value, old: &Value) {
     if meta::text(object, "uid").is_empty() {
         meta::keep(object, old, "uid");
     }
-    for key in ["creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for key in ["creationTimestamp", "selfLink"] {
         meta::keep(object, old, key);
+    }
+    // Left out, they stay; anything else is refused as a change.
+    for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if meta::field(object, key).is_none() {
+            meta::keep(object, old, key);
+        }
     }
     if request.subresource != "status" {
         advance_generation(strategy.traits().generation, object, old);

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod daemonsets;
+mod endpoint_slices;
 mod generic;
 mod jobs;
 mod namespaces;
@@ -41,6 +42,7 @@ pub fn of(info: &ResourceInfo, settings: &Settings) -> Arc<dyn Strategy> {
         ("", "services") => Arc::new(services::Services::new(base)),
         ("apps", "daemonsets") => Arc::new(daemonsets::DaemonSets::new(base)),
         ("batch", "jobs") => Arc::new(jobs::Jobs::new(base)),
+        ("discovery.k8s.io", "endpointslices") => Arc::new(endpoint_slices::EndpointSlices::new(base)),
         ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificates::Requests::new(base)),
         _ => Arc::new(generic::Generic::new(base, &info.group, &info.plural)),
     }

@@ -28,6 +28,10 @@ impl Strategy for Pods {
         &self.base
     }
 
+    fn receive(&self, object: &mut Value) {
+        agree_on_addresses(object);
+    }
+
     fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
         let qos = qos_class(object);
         object["status"] = json!({ "phase": "Pending", "qosClass": qos });
@@ -116,6 +120,20 @@ impl Pods {
         }
         meta::set(&mut resized, "managedFields", meta::field(object, "managedFields").cloned());
         *object = resized;
+    }
+}
+
+/// `status.podIP` is the first of `status.podIPs`; where they differ, the old field counts.
+fn agree_on_addresses(pod: &mut Value) {
+    let Some(status) = pod.get_mut("status").and_then(Value::as_object_mut) else { return };
+    for (one, many) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
+        let single = status.get(one).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let first = status.get(many).and_then(|list| list[0]["ip"].as_str()).unwrap_or_default().to_owned();
+        if single.is_empty() && !first.is_empty() {
+            status.insert(one.into(), first.into());
+        } else if one == "podIP" && !single.is_empty() && single != first {
+            status.insert(many.into(), json!([{ "ip": single }]));
+        }
     }
 }
 

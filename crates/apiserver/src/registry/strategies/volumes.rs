@@ -29,11 +29,23 @@ impl Strategy for Claims {
 
     fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
         object["status"] = json!({ "phase": "Pending" });
+        agree_on_source(object);
     }
 
     fn prepare_subresource_update(&self, _subresource: &str, object: &mut Value, old: &Value) {
         keep_field(object, old, "spec");
     }
+}
+
+/// The old and the new field for a claim's content say the same (KEP-1495), unless the new one names another namespace.
+fn agree_on_source(claim: &mut Value) {
+    let Some(spec) = claim.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let present = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
+    match (present(spec.get("dataSource")), present(spec.get("dataSourceRef"))) {
+        (Some(source), None) => spec.insert("dataSourceRef".into(), source),
+        (None, Some(source)) if source.get("namespace").is_none() => spec.insert("dataSource".into(), source),
+        _ => None,
+    };
 }
 
 /// Volumes: they begin as pending, and their status says since when its phase holds (KEP-3762).

@@ -182,10 +182,10 @@ fn service_account(account: &Value, old: Option<&Value>) -> Vec<String> {
     )]
 }
 
-fn csi_driver(driver: &Value, _old: Option<&Value>) -> Vec<String> {
+fn csi_driver(driver: &Value, old: Option<&Value>) -> Vec<String> {
     let spec = &driver["spec"];
     let asks = spec["tokenRequests"].as_array().is_some_and(|requests| !requests.is_empty());
-    if !asks || !spec["serviceAccountTokenInSecrets"].is_null() {
+    if !asks || old.is_some() || !spec["serviceAccountTokenInSecrets"].is_null() {
         return Vec::new();
     }
     vec!["spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes".to_owned()]
