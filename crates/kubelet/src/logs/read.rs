@@ -76,7 +76,12 @@ impl Reader {
                 () = chunks.closed() => return,
                 () = tokio::time::sleep(POLL) => {}
             }
-            if self.reopen_if_rotated().await {
+            if let Some(new) = self.rotated().await {
+                // The runtime wrote to the old file until it opened the new one.
+                if !self.drain(&chunks).await.unwrap_or(false) {
+                    return;
+                }
+                self.file = BufReader::new(new);
                 continue;
             }
             polls += 1;
@@ -144,18 +149,12 @@ impl Reader {
         self.left = self.left.saturating_sub(added);
     }
 
-    /// After a rotation the name belongs to a new file; the old one has been read to its end.
-    async fn reopen_if_rotated(&mut self) -> bool {
+    /// After a rotation the name belongs to a new file.
+    async fn rotated(&self) -> Option<File> {
         use std::os::unix::fs::MetadataExt;
-        let Ok(new) = File::open(&self.path).await else { return false };
-        let (Ok(now), Ok(then)) = (new.metadata().await, self.file.get_ref().metadata().await) else {
-            return false;
-        };
-        if now.ino() == then.ino() {
-            return false;
-        }
-        self.file = BufReader::new(new);
-        true
+        let new = File::open(&self.path).await.ok()?;
+        let (now, then) = (new.metadata().await.ok()?, self.file.get_ref().metadata().await.ok()?);
+        (now.ino() != then.ino()).then_some(new)
     }
 }
 
