@@ -25,6 +25,8 @@ pub struct Expected<'a> {
     pub schema: SchemaRef,
     /// Where upstream registers the kind; part of an error message that clients see.
     pub scheme: &'static str,
+    /// The kind belongs to every group version alike, as options do: clients name that of the resource.
+    pub everywhere: bool,
 }
 
 impl<'a> Expected<'a> {
@@ -41,13 +43,20 @@ impl<'a> Expected<'a> {
             kind: &info.kind,
             schema: info.schema.clone(),
             scheme,
+            everywhere: false,
         }
     }
 
     /// A built-in kind.
     pub fn kind(group: &'a str, version: &'a str, kind: &'a str) -> Self {
         let schema = schema::by_gvk(group, version, kind).unwrap_or_default();
-        Expected { group, version, kind, schema, scheme: "pkg/api/legacyscheme/scheme.go:30" }
+        let scheme = "pkg/api/legacyscheme/scheme.go:30";
+        Expected { group, version, kind, schema, scheme, everywhere: false }
+    }
+
+    /// The options of a deletion.
+    pub fn delete_options() -> Self {
+        Expected { everywhere: true, ..Expected::kind("", "v1", "DeleteOptions") }
     }
 }
 
@@ -218,7 +227,9 @@ fn check_kind(found: &TypeMeta, expected: &Expected<'_>, body: &[u8]) -> Result<
         },
     };
     let kind = if found.kind.is_empty() { expected.kind } else { &found.kind };
-    if (group, version, kind) == (expected.group, expected.version, expected.kind) {
+    if (group, version, kind) == (expected.group, expected.version, expected.kind)
+        || expected.everywhere && kind == expected.kind
+    {
         return Ok(());
     }
     let is_custom = expected.schema.type_name.is_empty();

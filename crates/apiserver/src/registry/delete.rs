@@ -69,7 +69,7 @@ impl Registry {
         let body = match request.body.is_empty() {
             true => None,
             false => {
-                let expected = Expected::kind("", "v1", "DeleteOptions");
+                let expected = Expected::delete_options();
                 Some(body::decode(request, &expected, FieldValidation::Ignore)?)
             }
         };
