@@ -237,6 +237,13 @@ fn job_update(new: &Value, old: &Value) -> ErrorList {
     if !elastic {
         immutable(&mut errors, &SPEC, spec, before, "completions");
     }
+    if get(spec, "selector") != get(before, "selector") {
+        let shown = get(spec, "selector").map_or(BadValue::Json(Value::Null), shown_selector);
+        errors.invalid(&SPEC.child("selector"), shown, check::IMMUTABLE);
+    }
+    if fixed_template(spec, before) != fixed_template(before, before) {
+        errors.invalid(&SPEC.child("template"), spec["template"].clone(), check::IMMUTABLE);
+    }
     for key in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         if key == "podFailurePolicy" && get(spec, key) != get(before, key) {
             let shown = get(spec, key).map_or(BadValue::Json(Value::Null), shown_failure_policy);
@@ -244,13 +251,6 @@ fn job_update(new: &Value, old: &Value) -> ErrorList {
         } else {
             immutable(&mut errors, &SPEC, spec, before, key);
         }
-    }
-    if get(spec, "selector") != get(before, "selector") {
-        let shown = get(spec, "selector").map_or(BadValue::Json(Value::Null), shown_selector);
-        errors.invalid(&SPEC.child("selector"), shown, check::IMMUTABLE);
-    }
-    if fixed_template(spec, before) != fixed_template(before, before) {
-        errors.invalid(&SPEC.child("template"), spec["template"].clone(), check::IMMUTABLE);
     }
     errors
 }

@@ -30,7 +30,11 @@ pub static REPLICATION_CONTROLLER: Validator =
 pub static DAEMON_SET: Validator = Validator {
     name: name::subdomain_rule,
     create: daemon_set,
-    update: |new, old| update(daemon_set(new), new, old),
+    update: |new, old| {
+        let mut errors = update(ErrorList::new(), new, old);
+        errors.append(daemon_set(new));
+        errors
+    },
 };
 /// Rules of `StatefulSet`.
 pub static STATEFUL_SET: Validator =
