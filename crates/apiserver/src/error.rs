@@ -35,7 +35,7 @@ pub fn modified(info: &ResourceInfo, name: &str) -> Error {
 
 /// The object breaks rules.
 pub fn invalid(info: &ResourceInfo, name: &str, errors: impl Into<field::ErrorList>) -> Error {
-    Error::invalid(&info.group, &info.kind, name, errors)
+    Error::invalid(api_types::validation::reported_group(&info.group, &info.kind), &info.kind, name, errors)
 }
 
 /// Options of the request (`kind` such as "DeleteOptions") break rules.
