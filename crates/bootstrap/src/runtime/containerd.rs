@@ -81,7 +81,8 @@ state = "{state}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{sandbox}"
   restrict_oom_score_adj = {restrict}
-  netns_mounts_under_state_dir = {private_netns}
+  # Below our own folder, so that a reset finds every pod's network namespace.
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni_bin}"
     conf_dir = "{cni_conf}"
@@ -100,7 +101,6 @@ state = "{state}"
         socket = host.cri_socket().display(),
         sandbox = settings.sandbox_image,
         restrict = settings.restrict_oom_score_adj,
-        private_netns = !host.is_plain(),
         cni_bin = settings.cni_bin.display(),
         cni_conf = host.cni_conf().display(),
         systemd = settings.cgroup_driver == CgroupDriver::Systemd,
