@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the schema tables of crates/api-types from the API facts.
 
-    hack/codegen/schema_tables.py [--check] [FACTS_DIR]      (default: ../shared/facts beside the checkout)
+    hack/codegen/schema_tables.py [--check] [FACTS_DIR]      (default: tests/facts)
 
 With --check nothing is written, and the exit status is 1 when a checked-in table differs. Otherwise writes crates/api-types/schema/{types.txt,kinds.txt,resources.jsonl,groups.txt,defaults.txt}. The grammar of each file is
 in its first lines. Output is sorted, so that a change of the facts is a readable diff.
@@ -36,7 +36,7 @@ SELECTOR_PATHS = {
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--check"]
     check = len(arguments) + 1 < len(sys.argv)
-    facts = arguments[0] if arguments else os.path.join(os.path.dirname(ROOT), "shared", "facts")
+    facts = arguments[0] if arguments else os.path.join(ROOT, "tests", "facts")
     packages = [load(p) for p in sorted(glob.glob(os.path.join(facts, "api", "*.json")))]
     packages += load(os.path.join(facts, "meta.json"))["packages"]
     types = {}

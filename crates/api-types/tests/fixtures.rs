@@ -9,7 +9,7 @@ use serde_json::Value;
 
 fn fixtures() -> PathBuf {
     let shared = std::env::var_os("COXSWAIN_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests"), PathBuf::from);
     let directory = shared.join("fixtures/api");
     assert!(
         directory.is_dir(),

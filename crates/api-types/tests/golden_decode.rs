@@ -53,7 +53,7 @@ fn refusals_are_worded_as_upstream_words_them() {
 /// Every step of every case.
 fn steps() -> Vec<(String, Value)> {
     let shared = std::env::var_os("COXSWAIN_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests"), PathBuf::from);
     let directory = shared.join("golden/cases");
     assert!(
         directory.is_dir(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 fn cases(area: &str) -> Vec<(String, serde_yaml::Value)> {
     let shared = std::env::var_os("COXSWAIN_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests"), PathBuf::from);
     let directory = shared.join("golden/cases").join(area);
     assert!(
         directory.is_dir(),

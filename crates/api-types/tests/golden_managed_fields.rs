@@ -124,7 +124,7 @@ fn resource_of(object: &Value) -> Option<std::sync::Arc<ResourceInfo>> {
 /// Every step of every case.
 fn steps(areas: &[&str]) -> Vec<(String, Value)> {
     let shared = std::env::var_os("COXSWAIN_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests"), PathBuf::from);
     let directory = shared.join("golden/cases");
     assert!(
         directory.is_dir(),

@@ -89,7 +89,7 @@ fn resource_of(object: &Value) -> Option<std::sync::Arc<ResourceInfo>> {
 /// Every step of every case of an area.
 fn steps(area: &str) -> Vec<(String, Value)> {
     let shared = std::env::var_os("COXSWAIN_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests"), PathBuf::from);
     let directory = shared.join("golden/cases").join(area);
     assert!(
         directory.is_dir(),

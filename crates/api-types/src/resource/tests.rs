@@ -4,7 +4,7 @@ use super::*;
 
 fn facts(name: &str) -> Value {
     let shared = std::env::var_os("COXSWAIN_SHARED").map_or_else(
-        || std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        || std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests"),
         std::path::PathBuf::from,
     );
     let path = shared.join("facts/discovery").join(name);

@@ -19,7 +19,7 @@ fn rows() -> Vec<Row> {
 
 fn facts() -> Value {
     let shared = std::env::var_os("COXSWAIN_SHARED").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests"),
         std::path::PathBuf::from,
     );
     let path = shared.join("facts/openapi_gvk.json");
@@ -224,6 +224,53 @@ fn v2_refers_to_what_it_defines() {
     });
     assert_eq!(missing, BTreeSet::new());
     assert_eq!(document["definitions"].as_object().map(Map::len), Some(584));
+}
+
+/// A row as a CustomResourceDefinition makes it.
+fn custom_row() -> Row {
+    let schema = json!({ "type": "object", "properties": {
+        "spec": { "type": "object", "required": ["size"], "properties": {
+            "size": { "type": "integer", "minimum": 1, "default": 3 },
+            "port": { "x-kubernetes-int-or-string": true },
+            "free": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+            "list": { "type": "array", "items": { "type": "string", "nullable": true } },
+        }},
+    }});
+    let mut info = (*resource::find("apps", "v1", "deployments").expect("a row")).clone();
+    (info.group, info.version) = ("stable.example.com".into(), "v1".into());
+    (info.plural, info.kind, info.list_kind) = ("crontabs".into(), "CronTab".into(), "CronTabList".into());
+    info.subresources.retain(|sub| sub.name == "status");
+    for sub in &mut info.subresources {
+        (sub.group, sub.kind) = (info.group.clone(), info.kind.clone());
+    }
+    info.schema = api_types::schema::custom_root(Some(&schema)).expect("a structural schema");
+    Row { info: std::sync::Arc::new(info), returns_deleted: false }
+}
+
+#[test]
+fn custom_resources_are_documented_like_others() {
+    let rows = [custom_row()];
+    let document = v3(&rows, "apis/stable.example.com/v1");
+    let path = "/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}";
+    assert_eq!(document["paths"][path]["get"]["operationId"], "readStableExampleComV1NamespacedCronTab");
+    let schemas = &document["components"]["schemas"];
+    let schema = &schemas["com.example.stable.v1.CronTab"];
+    let spec = &schema["properties"]["spec"];
+    assert_eq!(spec["properties"]["size"], json!({ "type": "integer", "minimum": 1, "default": 3 }));
+    assert_eq!(spec["required"], json!(["size"]));
+    assert_eq!(spec["properties"]["list"]["items"], json!({ "type": "string", "nullable": true }));
+    let meta = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    assert_eq!(schema["properties"]["metadata"]["allOf"][0]["$ref"], meta);
+    assert_eq!(schemas["com.example.stable.v1.CronTabList"]["required"], json!(["items"]));
+
+    let mut out = Vec::new();
+    document::write_v2(&Source { rows: &rows, version: "1.36" }, &mut out)
+        .expect("a buffer takes everything");
+    let document: Value = serde_json::from_slice(&out).expect("JSON");
+    let spec = &document["definitions"]["com.example.stable.v1.CronTab"]["properties"]["spec"]["properties"];
+    assert_eq!(spec["size"], json!({ "type": "integer", "minimum": 1 }));
+    assert_eq!(spec["free"], json!({ "x-kubernetes-preserve-unknown-fields": true }));
+    assert_eq!(spec["list"]["items"], json!({}));
 }
 
 fn visit(value: &Value, found: &mut impl FnMut(&str)) {

@@ -59,7 +59,7 @@ fn bad_values_are_reported_together() {
 #[test]
 fn defaults_are_upstreams() {
     let shared = std::env::var("COXSWAIN_SHARED")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into());
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests").into());
     let path = Path::new(&shared).join("facts/config_defaults/kubelet.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (upstream, problems) = parse(&path, &text).unwrap();
