@@ -12,10 +12,11 @@ use flate2::{Compression, read::GzDecoder};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha512};
 
+use super::definitions::Definitions;
 use super::document::{self, Source};
 use super::gnostic::{self, Message};
 use super::paths::Row;
-use super::schemas::{Definitions, Dialect};
+use super::schemas::Dialect;
 
 /// A document as it is served.
 #[derive(Clone)]

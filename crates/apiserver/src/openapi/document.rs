@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::definitions::Definitions;
 use super::parameters::Parameter;
 use super::paths::{self, Content, Operation, Path, Row, Type};
-use super::schemas::{Definitions, Dialect, reference, reference_name};
+use super::schemas::{Dialect, reference, reference_name};
 
 /// What all documents are made from.
 pub struct Source<'a> {

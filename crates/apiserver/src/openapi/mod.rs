@@ -12,6 +12,8 @@
 //! Nothing is made before somebody asks. The v3 protobuf form is not served: clients fall back to JSON.
 
 mod cache;
+mod definitions;
+mod describe;
 mod document;
 mod gnostic;
 mod names;

@@ -1,13 +1,11 @@
 //! Definitions of types: from schema nodes to OpenAPI schemas.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use api_types::resource::ResourceInfo;
 use api_types::schema::{self, Field, Kind, Schema, SchemaRef, Topology};
 use serde_json::{Map, Value, json};
 
-use super::names;
+use super::describe;
 use super::paths::Type;
 
 /// Which version of OpenAPI a schema is written for.
@@ -19,92 +17,13 @@ pub enum Dialect {
     V3,
 }
 
-/// Types that a document defines, by the names of their definitions.
-#[derive(Default)]
-pub struct Definitions {
-    types: BTreeMap<String, Source>,
-}
-
-enum Source {
-    Node(SchemaRef),
-    Custom(Arc<ResourceInfo>),
-    CustomList(Arc<ResourceInfo>),
-    Version,
-}
-
-impl Definitions {
-    /// Adds a type and all that it refers to.
-    pub fn add(&mut self, type_: &Type, rows: &[super::paths::Row]) {
-        let row = |name: &str| {
-            let mut infos = rows.iter().map(|row| &row.info).filter(|info| info.schema.type_name.is_empty());
-            infos.find(|info| names::custom_definition(info) == name).cloned()
-        };
-        match type_ {
-            Type::Builtin(name) => {
-                if let Some(schema) = schema::by_type(name) {
-                    self.add_node(&schema);
-                }
-            }
-            Type::Version => {
-                self.types.insert(VERSION.to_owned(), Source::Version);
-            }
-            Type::Custom(name) => {
-                if let Some(info) = row(name) {
-                    self.add_children(&info.schema);
-                    self.types.insert(name.clone(), Source::Custom(info));
-                }
-            }
-            Type::CustomList(name) => {
-                if let Some(info) = row(name) {
-                    self.add(&Type::Custom(name.clone()), rows);
-                    if let Some(meta) = schema::by_type("meta/v1.ListMeta") {
-                        self.add_node(&meta);
-                    }
-                    self.types.insert(reference_name(type_), Source::CustomList(info));
-                }
-            }
-        }
-    }
-
-    fn add_node(&mut self, node: &SchemaRef) {
-        if let Some(name) = definition_name(node) {
-            if self.types.contains_key(&name) {
-                return;
-            }
-            self.types.insert(name, Source::Node(node.clone()));
-        }
-        self.add_children(node);
-    }
-
-    fn add_children(&mut self, node: &Schema) {
-        match &node.kind {
-            Kind::List(list) if !is_open(node, &list.item) => self.add_node(&list.item),
-            Kind::Map(map) if !is_open(node, &map.value) => self.add_node(&map.value),
-            Kind::Struct(layout) => layout.fields.iter().for_each(|field| self.add_node(&field.schema)),
-            _ => {}
-        }
-    }
-
-    /// Names and schemas in order of names; each schema is made when it is asked for.
-    pub fn iter(&self, dialect: Dialect) -> impl Iterator<Item = (&str, Value)> {
-        self.types.iter().map(move |(name, source)| {
-            let schema = match source {
-                Source::Node(node) => definition(node, dialect),
-                Source::Custom(info) => custom(info, dialect),
-                Source::CustomList(info) => custom_list(info, dialect),
-                Source::Version => version(dialect),
-            };
-            (name.as_str(), schema)
-        })
-    }
-}
-
 const VERSION: &str = "io.k8s.apimachinery.pkg.version.Info";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 const JSON: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON";
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+/// Where the definitions of `meta/v1` are.
+pub const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// The name under which a document defines a type.
 pub fn reference_name(type_: &Type) -> String {
@@ -125,7 +44,7 @@ pub fn reference(name: &str, dialect: Dialect) -> Value {
 }
 
 /// The name of a node that has a definition of its own. Named texts, numbers, lists and maps are written in place.
-fn definition_name(node: &Schema) -> Option<String> {
+pub fn definition_name(node: &Schema) -> Option<String> {
     match &node.kind {
         Kind::Quantity => Some(QUANTITY.to_owned()),
         Kind::IntOrString if node.custom.is_none() => Some(INT_OR_STRING.to_owned()),
@@ -142,7 +61,8 @@ fn definition_name(node: &Schema) -> Option<String> {
     }
 }
 
-fn definition(node: &Schema, dialect: Dialect) -> Value {
+/// The definition of a node that has one.
+pub fn definition(node: &Schema, dialect: Dialect) -> Value {
     let is_v2 = dialect == Dialect::V2;
     match &node.kind {
         Kind::Quantity if is_v2 => json!({ "type": "string" }),
@@ -156,7 +76,7 @@ fn definition(node: &Schema, dialect: Dialect) -> Value {
         Kind::Duration => json!({ "type": "string" }),
         Kind::Struct(_) => {
             let mut out = body(node, dialect);
-            if let Some(description) = describe(node) {
+            if let Some(description) = describe::kind(node) {
                 out.insert("description".into(), description.into());
             }
             if let Some((group, version, kind)) = kind_of(&node.type_name) {
@@ -186,16 +106,8 @@ fn kind_of(type_name: &str) -> Option<(&'static str, &'static str, &str)> {
     }
 }
 
-/// One sentence about a kind that is a resource.
-fn describe(node: &Schema) -> Option<String> {
-    let (group, version, kind) = schema::gvk_of(&node.type_name)?;
-    let info = api_types::resource::find_kind(group, version, kind)?;
-    let scope = if info.namespaced { "an object in a namespace" } else { "an object of the whole cluster" };
-    Some(format!("{kind} is {scope}, served as {}.", info.group_resource()))
-}
-
 /// The node itself, without reference.
-fn body(node: &Schema, dialect: Dialect) -> Map<String, Value> {
+pub fn body(node: &Schema, dialect: Dialect) -> Map<String, Value> {
     let mut out = Map::new();
     if let Some(custom) = &node.custom {
         out.extend(
@@ -211,7 +123,7 @@ fn body(node: &Schema, dialect: Dialect) -> Map<String, Value> {
             }
             if !layout.fields.is_empty() {
                 let fields = layout.fields.iter();
-                let fields = fields.map(|field| (field.name.to_string(), property(field, dialect)));
+                let fields = fields.map(|field| (field.name.to_string(), property(node, field, dialect)));
                 out.insert("properties".into(), fields.collect());
             }
             topology(&node.topology, "x-kubernetes-map-type", &mut out);
@@ -243,7 +155,21 @@ fn body(node: &Schema, dialect: Dialect) -> Map<String, Value> {
             }
         }
     }
+    if dialect == Dialect::V2 && is_loose(node) {
+        // Old clients would refuse what the server takes.
+        for key in ["type", "items", "properties"] {
+            out.remove(key);
+        }
+    }
     out
+}
+
+/// Whether a custom node takes more than OpenAPI v2 can say: `null`, or unknown fields.
+fn is_loose(node: &Schema) -> bool {
+    let preserves = "x-kubernetes-preserve-unknown-fields";
+    node.custom
+        .as_ref()
+        .is_some_and(|custom| node.nullable || custom.keywords.get(preserves).is_some_and(|p| *p == true))
 }
 
 /// Keywords of custom schemas that a dialect cannot say are left out of it.
@@ -277,7 +203,7 @@ fn scalar(kind: &Kind) -> (&'static str, &'static str) {
     }
 }
 
-fn property(field: &Field, dialect: Dialect) -> Value {
+fn property(owner: &Schema, field: &Field, dialect: Dialect) -> Value {
     let default = match dialect {
         Dialect::V2 => None,
         Dialect::V3 => field.default.clone().or_else(|| zero(field)),
@@ -294,6 +220,11 @@ fn property(field: &Field, dialect: Dialect) -> Value {
     };
     if let Some(default) = default {
         out.insert("default".into(), default);
+    }
+    if let Some(description) = describe::field(&owner.type_name, &field.name)
+        && field.schema.custom.is_none()
+    {
+        out.insert("description".into(), description.into());
     }
     let strategies = [
         ("merge", field.patch_merge),
@@ -362,7 +293,7 @@ fn element(parent: &Schema, node: &SchemaRef, dialect: Dialect) -> Value {
 }
 
 /// Whether the elements of a custom list or map may be anything: then they have no node of their own.
-fn is_open(parent: &Schema, element: &Schema) -> bool {
+pub fn is_open(parent: &Schema, element: &Schema) -> bool {
     parent.custom.is_some() && element.custom.is_none() && matches!(element.kind, Kind::Any)
 }
 
@@ -403,55 +334,4 @@ fn unions(node: &Schema) -> Option<Value> {
         union["discriminator"] = discriminator.into();
     }
     Some(json!([union]))
-}
-
-fn custom(info: &ResourceInfo, dialect: Dialect) -> Value {
-    let mut out = body(&info.schema, dialect);
-    let kind = json!([{ "group": info.group, "version": info.version, "kind": info.kind }]);
-    out.insert("x-kubernetes-group-version-kind".into(), kind);
-    Value::Object(out)
-}
-
-fn custom_list(info: &ResourceInfo, dialect: Dialect) -> Value {
-    let item = names::custom_definition(info);
-    json!({
-        "description": format!("{} is a list of {}.", info.list_kind, info.plural),
-        "type": "object",
-        "required": ["items"],
-        "properties": {
-            "apiVersion": { "type": "string" },
-            "kind": { "type": "string" },
-            "metadata": reference(&format!("{META}.ListMeta"), dialect),
-            "items": { "type": "array", "items": reference(&item, dialect) },
-        },
-        "x-kubernetes-group-version-kind": [{
-            "group": info.group, "version": info.version, "kind": info.list_kind,
-        }],
-    })
-}
-
-fn version(dialect: Dialect) -> Value {
-    const REQUIRED: [&str; 9] = [
-        "major",
-        "minor",
-        "gitVersion",
-        "gitCommit",
-        "gitTreeState",
-        "buildDate",
-        "goVersion",
-        "compiler",
-        "platform",
-    ];
-    const OPTIONAL: [&str; 4] =
-        ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
-    let mut properties = Map::new();
-    for name in REQUIRED {
-        let field = match dialect {
-            Dialect::V2 => json!({ "type": "string" }),
-            Dialect::V3 => json!({ "type": "string", "default": "" }),
-        };
-        properties.insert(name.to_owned(), field);
-    }
-    properties.extend(OPTIONAL.map(|name| (name.to_owned(), json!({ "type": "string" }))));
-    json!({ "type": "object", "required": REQUIRED, "properties": properties })
 }

@@ -34,17 +34,19 @@ pub fn scale() -> Value {
 
 /// One definition. Without a description of its own, the column gets the one that its name has everywhere.
 pub fn definition(name: &str, type_: &str, format: &str, priority: i32, own: &str) -> Value {
-    let description = if own.is_empty() { describe(name) } else { own };
-    let description =
-        if description.is_empty() { format!("{name} of the object") } else { description.to_owned() };
+    let description = match (own, describe(name)) {
+        ("", Some(shared)) => shared.to_owned(),
+        ("", None) => format!("{name} of the object"),
+        (own, _) => own.to_owned(),
+    };
     json!({
         "name": name, "type": type_, "format": format, "priority": priority, "description": description,
     })
 }
 
 /// What a column of that name shows. Names mean the same in all tables.
-fn describe(name: &str) -> &'static str {
-    match name {
+fn describe(name: &str) -> Option<&'static str> {
+    Some(match name {
         "Name" => "Name of the object, unique among its kind and namespace",
         "Created At" => "When the object was made",
         "Age" => "How long ago the object was made",
@@ -123,8 +125,10 @@ fn describe(name: &str) -> &'static str {
         "Requestor" => "Who asks",
         "RequestedDuration" => "For how long the certificate is asked for",
         "Condition" => "What was decided about the request",
+        // Clients know this one without description.
+        "Handler" => "",
         "Webhooks" => "Number of webhooks",
         "Value" => "The value that goes with the name",
-        _ => "",
-    }
+        _ => return None,
+    })
 }
