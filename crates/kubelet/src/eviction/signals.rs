@@ -65,17 +65,18 @@ impl Signal {
     }
 }
 
-/// Bytes of a file system.
+/// Bytes of a file system. Logs, images and volumes are written by root, so blocks reserved for root count as available:
+/// with a large reserve a node with much room would otherwise lose its pods and images.
 pub fn bytes(path: &Path) -> Option<Reading> {
     let found = statvfs(path).ok()?;
     let block = found.fragment_size();
-    Some(Reading { available: found.blocks_available() * block, capacity: found.blocks() * block })
+    Some(Reading { available: found.blocks_free() * block, capacity: found.blocks() * block })
 }
 
 /// Inodes of a file system; `None` where it does not count them.
 pub fn inodes(path: &Path) -> Option<Reading> {
     let found = statvfs(path).ok()?;
-    (found.files() > 0).then(|| Reading { available: found.files_available(), capacity: found.files() })
+    (found.files() > 0).then(|| Reading { available: found.files_free(), capacity: found.files() })
 }
 
 /// Memory: what is not in the working set of the node.
