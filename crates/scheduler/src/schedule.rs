@@ -123,6 +123,7 @@ pub fn remedy(
             }
             Err(NoRemedy { rejection, give_up_nomination }) => {
                 diagnosis.give_up_nomination |= give_up_nomination;
+                diagnosis.blame(entry.name);
                 reasons.extend(rejection.reasons);
             }
         }

@@ -232,6 +232,9 @@ impl Scheduler {
             }
             self.binder.preempt(Arc::clone(pod), node, remedy.victims, recorder);
         }
+        if !remedy.deallocate.is_empty() {
+            self.binder.deallocate(remedy.deallocate);
+        }
     }
 
     /// Something in the background ended.

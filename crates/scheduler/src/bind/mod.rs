@@ -4,6 +4,8 @@ mod status;
 
 use std::sync::Arc;
 
+use api_types::k8s::api::core::v1::Pod;
+use api_types::k8s::api::resource::v1::ResourceClaim;
 use client::events::{Kind, Recorder, reference};
 use client::{Client, ErrorExt, Writer, Writes, write};
 use tokio::task::JoinSet;
@@ -89,7 +91,7 @@ impl Binder {
             let written = writer
                 .patch_sub::<_>(&Writes::default(), "status", &failed.pod.key, &patch)
                 .await
-                .map(|_: api_types::k8s::api::core::v1::Pod| ());
+                .map(|_: Pod| ());
             match written {
                 Ok(()) => {}
                 Err(error) if error.is_not_found() => {}
@@ -112,6 +114,22 @@ impl Binder {
             let deletions = victims.iter().map(|victim| delete_victim(&client, victim, scheduler));
             let succeeded = futures::future::join_all(deletions).await.into_iter().all(|deleted| deleted);
             Some(Done::Preempted(Arc::clone(&pod.uid), succeeded))
+        });
+    }
+
+    /// Takes the devices of claims back that nobody uses.
+    pub fn deallocate(&mut self, claims: Vec<client::Key>) {
+        let (client, writes) = (self.client.clone(), Arc::clone(&self.writes));
+        self.tasks.spawn(async move {
+            let Ok(_permit) = writes.acquire().await else { return None };
+            let writer: Writer<ResourceClaim> = Writer::blind(&client, ());
+            for key in claims {
+                let patch = client::Patch::Merge(serde_json::json!({ "status": { "allocation": null } }));
+                if let Err(error) = writer.patch_sub(&Writes::default(), "status", &key, &patch).await {
+                    tracing::warn!(claim = %key, %error, "cannot take the claim's devices back");
+                }
+            }
+            None
         });
     }
 
@@ -162,7 +180,6 @@ async fn run_binding(
 
 /// Marks a victim as disrupted and deletes it; `false` when it is still there.
 async fn delete_victim(client: &Client, victim: &PodInfo, scheduler: &str) -> bool {
-    use api_types::k8s::api::core::v1::Pod;
     let writer: Writer<Pod> = Writer::blind(client, ());
     let writes = Writes::default();
     let patch = client::Patch::Strategic(status::disrupted_patch(scheduler, jiff::Timestamp::now()));

@@ -82,6 +82,8 @@ pub struct Queue {
     pods: HashMap<Uid, (QueuedPod, Place)>,
     active: BTreeMap<ActiveKey, Uid>,
     backoff: BTreeMap<BackoffKey, Uid>,
+    /// The same pods by rank, to be tried early.
+    early: BTreeMap<(Reverse<i64>, BackoffKey), Uid>,
     error_backoff: BTreeMap<BackoffKey, Uid>,
     /// Unschedulable and gated pods: those that a change may wake.
     waiting: HashSet<Uid>,
@@ -162,7 +164,7 @@ impl Queue {
         self.expire(now);
         let uid = match self.active.first_key_value() {
             Some((_, uid)) => Arc::clone(uid),
-            None => Arc::clone(self.backoff.first_key_value()?.1),
+            None => Arc::clone(self.early.first_key_value()?.1),
         };
         let (mut pod, _) = self.take(&uid)?;
         pod.attempts += 1;
@@ -264,7 +266,10 @@ impl Queue {
         let uid = Arc::clone(&pod.info.uid);
         match place {
             Place::Active(key) => drop(self.active.insert(key, Arc::clone(&uid))),
-            Place::Backoff(key) => drop(self.backoff.insert(key, Arc::clone(&uid))),
+            Place::Backoff(key) => {
+                self.backoff.insert(key, Arc::clone(&uid));
+                self.early.insert((Reverse(pod.rank), key), Arc::clone(&uid));
+            }
             Place::ErrorBackoff(key) => drop(self.error_backoff.insert(key, Arc::clone(&uid))),
             Place::Unschedulable | Place::Gated(_) => {
                 self.waiting.insert(Arc::clone(&uid));
@@ -277,7 +282,10 @@ impl Queue {
         let (pod, place) = self.pods.remove(uid)?;
         match place {
             Place::Active(key) => drop(self.active.remove(&key)),
-            Place::Backoff(key) => drop(self.backoff.remove(&key)),
+            Place::Backoff(key) => {
+                self.backoff.remove(&key);
+                self.early.remove(&(Reverse(pod.rank), key));
+            }
             Place::ErrorBackoff(key) => drop(self.error_backoff.remove(&key)),
             Place::Unschedulable | Place::Gated(_) => {
                 self.waiting.remove(uid);

@@ -80,3 +80,18 @@ fn gated_pods_enter_when_the_gate_opens() {
     assert!(queue.pop(now).is_some());
     assert_eq!(queue.sizes(), Sizes::default());
 }
+
+#[test]
+fn pods_in_back_off_come_early_by_rank() {
+    let mut queue = Queue::new(Limits::default());
+    let now = Instant::now();
+    for (name, rank) in [("low", 0), ("high", 5)] {
+        queue.add(pod(name), rank, None, now);
+    }
+    for at in [1, 2] {
+        let failed = queue.pop(now).unwrap();
+        queue.reject(failed, vec!["NodeName"], now + Duration::from_millis(at));
+    }
+    queue.wake(now + Duration::from_millis(5), |_, _| true, OPEN);
+    assert_eq!(&*queue.pop(now + Duration::from_millis(6)).unwrap().info.key.name, "high");
+}
