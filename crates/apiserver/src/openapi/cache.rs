@@ -88,10 +88,13 @@ pub enum Key {
     V3(String),
 }
 
+/// A document and the rows that it was made from.
+type Made = (Vec<Arc<ResourceInfo>>, Document);
+
 /// The documents that somebody has asked for.
 #[derive(Default)]
 pub struct Documents {
-    made: Mutex<HashMap<Key, (Vec<Arc<ResourceInfo>>, Document)>>,
+    made: Mutex<HashMap<Key, Made>>,
 }
 
 impl Documents {

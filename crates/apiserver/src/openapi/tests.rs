@@ -18,13 +18,8 @@ fn rows() -> Vec<Row> {
 }
 
 fn facts() -> Value {
-    let shared = std::env::var_os("COXSWAIN_SHARED").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests"),
-        std::path::PathBuf::from,
-    );
-    let path = shared.join("facts/openapi_gvk.json");
-    let text =
-        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; set COXSWAIN_SHARED", path.display()));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/facts/openapi_gvk.json");
+    let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_slice(&text).expect("facts are JSON")
 }
 

@@ -122,7 +122,7 @@ pub fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
 }
 
 /// One text of each element, joined.
-pub fn joined<'a>(items: &'a [Value], path: &str, separator: &str) -> String {
+pub fn joined(items: &[Value], path: &str, separator: &str) -> String {
     items.iter().map(|item| text(item, path)).collect::<Vec<_>>().join(separator)
 }
 
