@@ -78,10 +78,55 @@ pub struct Options {
     pub anonymous: bool,
 }
 
+/// A front proxy that has authenticated the caller and says who it is in headers.
+#[derive(Clone, Debug, Default)]
+pub struct FrontProxy {
+    /// CA bundle for the proxy's own certificate.
+    pub ca_file: PathBuf,
+    /// Common names that the proxy may have; any when empty.
+    pub allowed_names: Vec<String>,
+    /// Headers with the user name, the first that is there counts.
+    pub user_headers: Vec<String>,
+    /// Headers with groups.
+    pub group_headers: Vec<String>,
+}
+
+impl FrontProxy {
+    /// From a daemon's flags; `None` when no proxy is trusted.
+    pub fn new(flags: &component::flags::Authentication) -> Option<Self> {
+        Some(Self {
+            ca_file: flags.requestheader_client_ca_file.clone()?,
+            allowed_names: flags.requestheader_allowed_names.clone(),
+            user_headers: flags.requestheader_username_headers.clone(),
+            group_headers: flags.requestheader_group_headers.clone(),
+        })
+    }
+
+    /// The caller that the proxy names, if `peer` is the proxy.
+    async fn user(&self, peer: &Peer, parts: &Parts) -> Option<User> {
+        let pem = tokio::fs::read_to_string(&self.ca_file).await.ok()?;
+        let (leaf, rest) = peer.certificates.split_first()?;
+        verifier(&pem).ok()?.verify_client_cert(leaf, rest, UnixTime::now()).ok()?;
+        let name = peer.subject()?.common_name;
+        if !self.allowed_names.is_empty() && !self.allowed_names.contains(&name) {
+            return None;
+        }
+        let values = |header: &String| -> Vec<String> {
+            let all = parts.headers.get_all(header.as_str()).iter();
+            all.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+        };
+        let user = self.user_headers.iter().flat_map(&values).find(|value| !value.is_empty())?;
+        let mut groups: Vec<String> = self.group_headers.iter().flat_map(&values).collect();
+        groups.push("system:authenticated".to_owned());
+        Some(User { name: user, uid: String::new(), groups })
+    }
+}
+
 /// Authenticates and authorizes through the apiserver. Share it in an `Arc`.
 pub struct Delegated {
     client: Client,
     options: Options,
+    front_proxy: Option<FrontProxy>,
     verifier: Mutex<Option<(Instant, Arc<dyn ClientCertVerifier>)>>,
     tokens: Mutex<HashMap<String, (Instant, Option<User>)>>,
     rights: Mutex<HashMap<(User, Attributes), (Instant, bool)>>,
@@ -93,10 +138,18 @@ impl Delegated {
         Self {
             client,
             options,
+            front_proxy: None,
             verifier: Mutex::default(),
             tokens: Mutex::default(),
             rights: Mutex::default(),
         }
+    }
+
+    /// Believes a front proxy about who calls.
+    #[must_use]
+    pub fn with_front_proxy(mut self, proxy: Option<FrontProxy>) -> Self {
+        self.front_proxy = proxy;
+        self
     }
 
     /// Who calls. `None`: the credentials prove nothing.
@@ -106,9 +159,17 @@ impl Delegated {
     pub async fn authenticate(&self, parts: &Parts) -> Result<Option<User>, kube::Error> {
         if let Some(peer) = parts.extensions.get::<Peer>()
             && !peer.certificates.is_empty()
-            && let Some(user) = self.by_certificate(peer).await
         {
-            return Ok(Some(user));
+            let proxied = match &self.front_proxy {
+                Some(proxy) => proxy.user(peer, parts).await,
+                None => None,
+            };
+            if let Some(user) = proxied {
+                return Ok(Some(user));
+            }
+            if let Some(user) = self.by_certificate(peer).await {
+                return Ok(Some(user));
+            }
         }
         let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) {

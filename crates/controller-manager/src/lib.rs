@@ -39,6 +39,7 @@ mod pod_gc;
 mod replicaset;
 mod resource_quota;
 mod root_ca;
+mod service_cidr;
 mod serviceaccount;
 mod statefulset;
 mod taint_eviction;

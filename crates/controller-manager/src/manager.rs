@@ -67,6 +67,7 @@ const TABLE: &[Entry] = &[
     controller!("replicationcontroller-controller", "replicationcontroller", true, "replication-controller", crate::replicaset::run_replication),
     controller!("resourcequota-controller", "resourcequota", true, "resourcequota-controller", crate::resource_quota::run),
     controller!("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", true, "root-ca-cert-publisher", crate::root_ca::run),
+    controller!("service-cidr-controller", "service-cidr-controller", true, "service-cidrs-controller", crate::service_cidr::run),
     controller!("serviceaccount-controller", "serviceaccount", true, "service-account-controller", crate::serviceaccount::run),
     controller!("serviceaccount-token-controller", "serviceaccount-token", true, "", crate::serviceaccount::run_tokens),
     controller!("statefulset-controller", "statefulset", true, "statefulset-controller", crate::statefulset::run),
@@ -218,7 +219,15 @@ async fn serve(
         always_allow_paths: options.authentication.authorization_always_allow_paths.clone(),
         anonymous: true,
     };
-    let gatekeeper = Arc::new(Delegated::new(client.clone(), trust));
+    let proxy = delegated::FrontProxy::new(&options.authentication);
+    let asking = match &options.authentication.authentication_kubeconfig {
+        Some(path) => {
+            let connection = connect::Options::file(path, daemon.daemon.name);
+            connect(&connection).await.cure("check --authentication-kubeconfig")?
+        }
+        None => client.clone(),
+    };
+    let gatekeeper = Arc::new(Delegated::new(asking, trust).with_front_proxy(proxy));
     let endpoints = Endpoints::guarded(health, gatekeeper, Vec::new());
     Ok(Some(tokio::spawn(server.serve(endpoints, daemon.shutdown.clone()))))
 }

@@ -251,6 +251,14 @@ impl component::Options for Options {
         if self.network.allocate_node_cidrs && self.network.cluster_cidr.is_empty() {
             problems.push("--allocate-node-cidrs needs --cluster-cidr".to_owned());
         }
+        let (asks, authorizes) =
+            (&self.authentication.authentication_kubeconfig, &self.authentication.authorization_kubeconfig);
+        if asks.is_some() && authorizes.is_some() && asks != authorizes {
+            problems.push(
+                "--authentication-kubeconfig and --authorization-kubeconfig must name the same file"
+                    .to_owned(),
+            );
+        }
         for (flag, path) in [
             ("root-ca-file", &self.identity.root_ca_file),
             ("service-account-private-key-file", &self.identity.service_account_private_key_file),
