@@ -1,9 +1,10 @@
 //! The command line: one subcommand per verb.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::error::{Error, Result};
-use crate::session::{GlobalFlags, Session};
+use crate::error::Result;
+use crate::kubeconfig::GlobalFlags;
+use crate::session::Session;
 use crate::verbs::*;
 
 /// The command line of a Coxswain or Kubernetes cluster.
@@ -27,14 +28,21 @@ enum Verb {
     Create(CreateFlags),
     /// Create objects or change them to what files say
     Apply(write::Flags),
+    /// Show what apply would change
+    Diff(diff::Flags),
+    /// Run an image in a new pod
+    Run(run::Flags),
+    /// Set images and environment variables of workloads
+    #[command(subcommand)]
+    Set(set::Command),
     /// Replace objects by what files say
     Replace(write::Flags),
     /// Change fields of objects
-    Patch(write::PatchFlags),
+    Patch(patch::Flags),
     /// Change an object in an editor
     Edit(edit::Flags),
     /// Delete objects
-    Delete(write::DeleteFlags),
+    Delete(delete::Flags),
     /// Set or remove labels
     Label(labels::Flags),
     /// Set or remove annotations
@@ -75,7 +83,15 @@ enum Verb {
     ClusterInfo,
     /// Show this program's and the server's version
     Version,
-    /// Ask what one may do
+    /// Look at and change the kubeconfig
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print the shell's completion script: source <(ctl completion bash)
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Ask who one is and what one may do
     #[command(subcommand)]
     Auth(AuthVerb),
 }
@@ -84,6 +100,8 @@ enum Verb {
 enum AuthVerb {
     /// Whether one may do something
     CanI(api::CanIFlags),
+    /// Who one is
+    Whoami,
 }
 
 #[derive(clap::Args, Debug)]
@@ -100,17 +118,32 @@ impl Cli {
     /// # Errors
     /// What the verb says.
     pub async fn run(self) -> Result<()> {
+        match &self.verb {
+            Verb::Config(command) => return config::run(&self.global, command),
+            Verb::Completion { shell } => {
+                clap_complete::generate(*shell, &mut Self::command(), "ctl", &mut std::io::stdout());
+                return Ok(());
+            }
+            _ => {}
+        }
         let session = &Session::open(&self.global).await?;
         match &self.verb {
             Verb::Get(flags) => get::run(session, flags).await,
             Verb::Describe(flags) => describe::run(session, flags).await,
-            Verb::Create(CreateFlags { kind: Some(kind), .. }) => create::run(session, kind).await,
+            Verb::Create(CreateFlags { kind: Some(kind), files }) => {
+                create::run(session, kind, &files.outcome).await
+            }
             Verb::Create(CreateFlags { files, .. }) => write::run(session, write::Verb::Create, files).await,
             Verb::Apply(flags) => write::run(session, write::Verb::Apply, flags).await,
+            Verb::Diff(flags) => diff::run(session, flags).await,
+            Verb::Run(flags) => run::run(session, flags).await,
+            Verb::Set(command) => set::run(session, command).await,
+            // These need no session.
+            Verb::Config(_) | Verb::Completion { .. } => Ok(()),
             Verb::Replace(flags) => write::run(session, write::Verb::Replace, flags).await,
-            Verb::Patch(flags) => write::patch(session, flags).await,
+            Verb::Patch(flags) => patch::run(session, flags).await,
             Verb::Edit(flags) => edit::run(session, flags).await,
-            Verb::Delete(flags) => write::delete(session, flags).await,
+            Verb::Delete(flags) => delete::run(session, flags).await,
             Verb::Label(flags) => labels::run(session, flags, "labels").await,
             Verb::Annotate(flags) => labels::run(session, flags, "annotations").await,
             Verb::Scale(flags) => scale::run(session, flags).await,
@@ -130,16 +163,8 @@ impl Cli {
             Verb::ApiVersions => api::versions(session).await,
             Verb::ClusterInfo => api::cluster_info(session).await,
             Verb::Version => api::version(session).await,
+            Verb::Auth(AuthVerb::Whoami) => api::whoami(session).await,
             Verb::Auth(AuthVerb::CanI(flags)) => api::can_i(session, flags).await,
         }
-    }
-}
-
-/// Prints why a command failed; nothing where the exit status is the whole answer.
-pub fn report(error: &Error) {
-    match error {
-        Error::Exit(1) => {}
-        Error::Server(_) | Error::Usage(_) | Error::Exit(_) => eprintln!("{error}"),
-        other => eprintln!("error: {other}"),
     }
 }

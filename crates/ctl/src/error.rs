@@ -1,18 +1,22 @@
 //! Why a command failed, worded as users of kubectl know it.
 
 use client::kube;
+use client::kube::core::Status;
 
 /// The result of a verb.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failed command.
+/// A failed command. Its text is the whole of what a person is told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused or failed.
-    #[error("Error from server ({}): {}", .0.reason, .0.message)]
-    Server(Box<kube::core::Status>),
-    /// The server was not reached, or its answer not understood.
-    #[error("cannot {attempted}: {}", causes(source))]
+    #[error("{}", refusal(.0))]
+    Server(Box<Status>),
+    /// The server was not reached.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The server's answer was not understood, or broke off.
+    #[error("error: cannot {attempted}: {}", causes(source))]
     Request {
         /// What was asked.
         attempted: String,
@@ -20,10 +24,10 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// There are no usable credentials.
-    #[error("{}", causes(.0))]
+    #[error("error: {}", causes(.0))]
     Connect(#[from] client::connect::Error),
     /// A file cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("error: {}", file(path, source))]
     File {
         /// Which.
         path: String,
@@ -31,7 +35,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Input or output fails.
-    #[error("{attempted}: {source}")]
+    #[error("error: cannot {attempted}: {source}")]
     Io {
         /// What was attempted.
         attempted: &'static str,
@@ -39,10 +43,15 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Text is not YAML.
-    #[error("error parsing YAML: {0}")]
-    Yaml(serde_yaml::Error),
+    #[error("error: error parsing {origin}: {source}")]
+    Yaml {
+        /// The file, and the document in it.
+        origin: String,
+        /// Why not.
+        source: serde_yaml::Error,
+    },
     /// Text is not JSON.
-    #[error("error parsing JSON: {0}")]
+    #[error("error: error parsing JSON: {0}")]
     Json(serde_json::Error),
     /// The command line asks for something that does not exist or fit.
     #[error("error: {0}")]
@@ -50,23 +59,40 @@ pub enum Error {
     /// A program in a container ended with this status.
     #[error("command terminated with exit code {0}")]
     Exit(u8),
-    /// Several things failed; each was told already.
-    #[error("{0} of the objects failed")]
-    Several(usize),
+    /// Everything was told already.
+    #[error("")]
+    Told(u8),
 }
 
 impl Error {
-    /// A failed request to `attempted` (an infinitive without "to").
-    pub fn request(attempted: impl Into<String>, error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::Server(status),
-            other => Self::Request { attempted: attempted.into(), source: Box::new(other) },
-        }
-    }
-
     /// A file that cannot be used.
     pub fn file(path: impl std::fmt::Display, source: std::io::Error) -> Self {
         Self::File { path: path.to_string(), source }
+    }
+
+    /// Text from `origin` that is not YAML.
+    pub fn yaml(origin: &str) -> impl Fn(serde_yaml::Error) -> Self {
+        move |source| Self::Yaml { origin: origin.to_owned(), source }
+    }
+
+    /// The same refusal, saying what was being done with which file: `error when creating "pod.yaml": ...`.
+    #[must_use]
+    pub fn when(self, doing: &str, origin: &str) -> Self {
+        match self {
+            Self::Server(mut status) => {
+                status.message = format!("error when {doing} {origin:?}: {}", status.message);
+                Self::Server(status)
+            }
+            other => other,
+        }
+    }
+
+    /// The message alone, to stand inside other text.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Server(status) => status.message.clone(),
+            other => other.to_string(),
+        }
     }
 
     /// Whether the server says that there is no such object.
@@ -76,12 +102,61 @@ impl Error {
 
     /// The exit status for the shell.
     pub fn exit_code(&self) -> u8 {
-        if let Self::Exit(code) = self { *code } else { 1 }
+        match self {
+            Self::Exit(code) | Self::Told(code) => *code,
+            _ => 1,
+        }
+    }
+}
+
+/// Prints why a command failed; nothing where it was told already.
+pub fn report(error: &Error) {
+    if !matches!(error, Error::Told(_)) {
+        eprintln!("{error}");
+    }
+}
+
+/// Tells every failure. The command fails when there was one.
+///
+/// # Errors
+/// When there was a failure.
+pub fn report_all(failures: Vec<Error>) -> Result<()> {
+    failures.iter().for_each(report);
+    if failures.is_empty() { Ok(()) } else { Err(Error::Told(1)) }
+}
+
+/// A refusal of the server. One by validation lists its causes; one for lack of credentials says what to do.
+fn refusal(status: &Status) -> String {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    match (status.reason.as_str(), &status.details) {
+        ("Invalid", Some(details)) if !details.causes.is_empty() => {
+            let causes: Vec<String> =
+                causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+            let head = format!("The {} {:?} is invalid:", details.kind, details.name);
+            match causes.as_slice() {
+                [only] => format!("{head} {only}"),
+                several => format!("{head}\n* {}", several.join("\n* ")),
+            }
+        }
+        ("Unauthorized", _) => "error: You must be logged in to the server (Unauthorized)\n\
+             The server does not know the token or certificate of the kubeconfig's user, or it has expired: get a new one, \
+             or name another user with --context, --user or --token."
+            .to_owned(),
+        ("", _) => format!("Error from server: {}", status.message),
+        (reason, _) => format!("Error from server ({reason}): {}", status.message),
+    }
+}
+
+fn file(path: &str, source: &std::io::Error) -> String {
+    if source.kind() == std::io::ErrorKind::NotFound {
+        format!("the path {path:?} does not exist")
+    } else {
+        format!("{path}: {source}")
     }
 }
 
 /// An error's sources, outermost first, each once.
-fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

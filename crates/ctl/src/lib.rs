@@ -7,13 +7,16 @@
 //! It knows no kind of object by heart: what exists comes from discovery, columns come from the server's tables. Its
 //! output is an interface: people's scripts read it, so a change of it is a change of the contract.
 
+pub mod cache;
 pub mod cli;
 pub mod error;
+pub mod kubeconfig;
 pub mod manifest;
 pub mod output;
 pub mod resources;
 pub mod session;
 pub mod target;
+pub mod unreachable;
 pub mod verbs;
 
 /// Lets the process end silently when the reader of its output goes away (`ctl get pods | head -1`), as every Unix filter

@@ -10,7 +10,7 @@ async fn main() -> ExitCode {
     match ctl::cli::Cli::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            ctl::cli::report(&error);
+            ctl::error::report(&error);
             ExitCode::from(error.exit_code())
         }
     }

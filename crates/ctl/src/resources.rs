@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 /// One kind of object that the server serves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ApiResource {
     /// API group; empty for the core.
     pub group: String,
@@ -76,7 +76,7 @@ impl ApiResource {
 }
 
 /// All kinds of a server, in its order of preference.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Resources(Vec<ApiResource>);
 
 impl Resources {
@@ -168,7 +168,10 @@ impl Resources {
         };
         self.0.iter().find(fits).ok_or_else(|| {
             Error::Usage(format!(
-                "no matches for kind {kind:?} in version {api_version:?}; is its CRD installed?"
+                "resource mapping not found for name: {:?} namespace: {:?}: no matches for kind {kind:?} in version \
+                 {api_version:?}\nensure CRDs are installed first",
+                object["metadata"]["name"].as_str().unwrap_or_default(),
+                object["metadata"]["namespace"].as_str().unwrap_or_default(),
             ))
         })
     }

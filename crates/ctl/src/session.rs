@@ -1,38 +1,29 @@
 //! One command's connection: the server, the namespace, and the requests that verbs make.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use client::kube::client::Body;
+use client::kube::core::Status;
 use client::kube::{self, Client};
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use serde_json::Value;
 
+use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::kubeconfig::GlobalFlags;
 use crate::resources::{ApiResource, Resources};
-
-/// Flags that every verb takes.
-#[derive(clap::Args, Clone, Debug)]
-pub struct GlobalFlags {
-    /// Kubeconfig file; by default $KUBECONFIG, then ~/.kube/config.
-    #[arg(long, global = true, value_name = "FILE", env = "KUBECONFIG")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig to use.
-    #[arg(long, global = true, value_name = "NAME")]
-    context: Option<String>,
-    /// Address of the apiserver, instead of the kubeconfig's.
-    #[arg(long, short = 's', global = true, value_name = "URL")]
-    server: Option<String>,
-    /// Namespace of the objects.
-    #[arg(long, short = 'n', global = true, value_name = "NAME")]
-    namespace: Option<String>,
-}
 
 /// A connection, and the namespace that commands mean when they name none.
 pub struct Session {
     client: Client,
+    server: String,
     namespace: String,
     namespace_given: bool,
-    resources: OnceLock<Resources>,
+    request_timeout: Duration,
+    cache: Cache,
+    remembered: OnceLock<Resources>,
+    fresh: OnceLock<Resources>,
 }
 
 /// How a PATCH body is to be understood.
@@ -54,20 +45,37 @@ impl Session {
     /// # Errors
     /// When the kubeconfig cannot be used.
     pub async fn open(flags: &GlobalFlags) -> Result<Self> {
-        let kubeconfig = flags.kubeconfig.clone().or_else(|| {
-            let home = std::env::var_os("HOME")?;
-            let path = PathBuf::from(home).join(".kube/config");
-            path.exists().then_some(path)
-        });
-        let options = client::connect::Options {
-            kubeconfig,
-            context: flags.context.clone(),
-            master: flags.server.clone(),
-            user_agent: format!("ctl/{} (linux/amd64) coxswain", env!("CARGO_PKG_VERSION")),
-        };
-        let client = client::connect(&options).await?;
+        let config = flags.config().await?;
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let agent = format!("ctl/{} (linux/amd64) coxswain", env!("CARGO_PKG_VERSION"));
+        let client = client::connect::from_config(config, &agent)?;
         let namespace = flags.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        Ok(Self { client, namespace, namespace_given: flags.namespace.is_some(), resources: OnceLock::new() })
+        Ok(Self {
+            client,
+            namespace,
+            namespace_given: flags.namespace.is_some(),
+            request_timeout: flags.request_timeout,
+            cache: Cache::of(&server),
+            server,
+            remembered: OnceLock::new(),
+            fresh: OnceLock::new(),
+        })
+    }
+
+    /// How long one request may take; zero for as long as it takes.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// The server's URL.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The failure of a request that a verb made itself; `attempted` is an infinitive without "to".
+    pub fn failure(&self, attempted: impl Into<String>, error: kube::Error) -> Error {
+        let address = self.server.split_once("://").map_or(self.server.as_str(), |(_, address)| address);
+        crate::unreachable::failure(address, attempted.into(), error)
     }
 
     /// The namespace of this command.
@@ -96,18 +104,45 @@ impl Session {
         &self.client
     }
 
-    /// What the server has; asked once.
+    /// What the server has, as it was within the last minutes.
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub async fn resources(&self) -> Result<&Resources> {
-        if let Some(known) = self.resources.get() {
+        if let Some(known) = self.fresh.get().or(self.remembered.get()) {
+            return Ok(known);
+        }
+        match self.cache.read() {
+            Some(resources) => Ok(self.remembered.get_or_init(|| resources)),
+            None => self.fresh_resources().await,
+        }
+    }
+
+    /// What the server has now; asked once.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn fresh_resources(&self) -> Result<&Resources> {
+        if let Some(known) = self.fresh.get() {
             return Ok(known);
         }
         const ACCEPT: &str =
             "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
         let (core, groups) = futures::try_join!(self.fetch("/api", ACCEPT), self.fetch("/apis", ACCEPT))?;
-        Ok(self.resources.get_or_init(|| Resources::from_discovery([&core, &groups])))
+        let resources = Resources::from_discovery([&core, &groups]);
+        self.cache.write(&resources);
+        Ok(self.fresh.get_or_init(|| resources))
+    }
+
+    /// Looks something up among what the server has; in fresh knowledge when the remembered lacks it.
+    ///
+    /// # Errors
+    /// When the server lacks it too, or cannot be reached.
+    pub async fn look_up<'a, T>(&'a self, find: impl Fn(&'a Resources) -> Result<T>) -> Result<T> {
+        match find(self.resources().await?) {
+            Err(_) if self.fresh.get().is_none() => find(self.fresh_resources().await?),
+            found => found,
+        }
     }
 
     /// GET as JSON.
@@ -173,33 +208,53 @@ impl Session {
     /// # Errors
     /// When the server refuses or is not reached.
     pub async fn text(&self, path: &str) -> Result<String> {
-        let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
-        let answer = async { self.client.request_text(request?).await };
-        answer.await.map_err(|error| Error::request(format!("GET {path}"), error))
+        let bytes = self.bytes(Method::GET, path, &[], Vec::new()).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
-        header: Option<(&str, &str)>,
+        header: Option<(&'static str, &str)>,
         body: Vec<u8>,
     ) -> Result<Value> {
+        let mut headers = Vec::from_iter(header);
+        if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
+            headers.push(("content-type", "application/json"));
+        }
+        let answer = self.bytes(method, path, &headers, body).await?;
+        serde_json::from_slice(&answer).map_err(Error::Json)
+    }
+
+    async fn bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        let attempted = || format!("{method} {path}");
         let mut request = Request::builder().method(method.clone()).uri(path);
-        if !body.is_empty() {
-            request = request.header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        if let Some((name, value)) = header {
-            if let Some(headers) = request.headers_mut() {
-                headers.remove(name);
-            }
-            request = request.header(name, value);
-        }
-        let answer = async {
-            let request = request.body(body).map_err(kube::Error::HttpError)?;
-            self.client.request::<Value>(request).await
+        let exchange = async {
+            let request = request.body(Body::from(body)).map_err(kube::Error::HttpError)?;
+            let response = self.client.send(request).await?;
+            let (head, body) = response.into_parts();
+            Ok((head, body.collect_bytes().await?))
         };
-        answer.await.map_err(|error| Error::request(format!("{method} {path}"), error))
+        let limit = if self.request_timeout.is_zero() { Duration::MAX } else { self.request_timeout };
+        let Ok(answer) = tokio::time::timeout(limit, exchange).await else {
+            return Err(Error::Unreachable(format!(
+                "Unable to connect to the server: {} took longer than the {limit:?} of --request-timeout",
+                attempted()
+            )));
+        };
+        let (head, bytes) = answer.map_err(|error| self.failure(attempted(), error))?;
+        warn(&head.headers);
+        if head.status.is_success() { Ok(bytes.to_vec()) } else { Err(refused(head.status, &bytes)) }
     }
 
     /// One object by name.
@@ -209,6 +264,35 @@ impl Session {
     pub async fn object(&self, resource: &ApiResource, name: &str) -> Result<Value> {
         self.get(&resource.path(Some(&self.namespace), Some(name))).await
     }
+}
+
+/// Prints the server's warnings (RFC 7234 section 5.5), such as that a version is deprecated.
+fn warn(headers: &HeaderMap) {
+    for value in headers.get_all("warning") {
+        let text = value.to_str().unwrap_or_default();
+        // 299 - "text", with quotes and backslashes escaped
+        let Some((_, quoted)) = text.split_once('"') else { continue };
+        let text = quoted.rsplit_once('"').map_or(quoted, |(text, _)| text);
+        eprintln!("Warning: {}", text.replace("\\\"", "\"").replace("\\\\", "\\"));
+    }
+}
+
+/// What a refusal says; proxies and authenticators answer with other bodies than a Status.
+fn refused(code: http::StatusCode, body: &[u8]) -> Error {
+    let status = serde_json::from_slice::<Status>(body).ok().filter(|status| !status.message.is_empty());
+    let status = status.unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(body).trim().to_owned();
+        let message = if text.is_empty() { code.to_string() } else { text };
+        let (reason, message) = match code {
+            http::StatusCode::UNAUTHORIZED => ("Unauthorized", message),
+            http::StatusCode::NOT_FOUND => {
+                ("NotFound", "the server could not find the requested resource".into())
+            }
+            _ => ("", message),
+        };
+        Status { code: code.as_u16(), message, reason: reason.to_owned(), ..Status::default() }
+    });
+    Error::Server(Box::new(status))
 }
 
 fn body(value: &Value) -> Result<Vec<u8>> {

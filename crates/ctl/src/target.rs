@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::manifest;
-use crate::resources::ApiResource;
+use crate::resources::{ApiResource, Resources};
 use crate::session::{Session, with_query};
 
 /// Flags that choose objects by something else than their name.
@@ -19,6 +19,18 @@ pub struct Selection {
     /// Objects of all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
+}
+
+impl Selection {
+    /// Whether it chooses everything.
+    pub fn is_empty(&self) -> bool {
+        self.selector.is_empty() && self.field_selector.is_empty()
+    }
+
+    /// The query parameters of a list or watch.
+    pub fn query(&self) -> [(&'static str, &str); 2] {
+        [("labelSelector", &self.selector), ("fieldSelector", &self.field_selector)]
+    }
 }
 
 /// Files with objects.
@@ -60,7 +72,15 @@ impl Target {
 /// # Errors
 /// When the server lacks a type, or the two ways are mixed.
 pub async fn parse(session: &Session, arguments: &[String], all_namespaces: bool) -> Result<Vec<Target>> {
-    let resources = session.resources().await?;
+    session.look_up(|resources| resolve(session, resources, arguments, all_namespaces)).await
+}
+
+fn resolve(
+    session: &Session,
+    resources: &Resources,
+    arguments: &[String],
+    all_namespaces: bool,
+) -> Result<Vec<Target>> {
     let namespace = |resource: &ApiResource| {
         (resource.namespaced && !all_namespaces).then(|| session.namespace().to_owned())
     };
@@ -74,16 +94,16 @@ pub async fn parse(session: &Session, arguments: &[String], all_namespaces: bool
         if slashes < arguments.len() {
             return Err(Error::Usage(
                 "there is no need to specify a resource type as a separate argument when passing arguments in \
-                 resource/name form (e.g. 'ctl get resource/<resource_name>' instead of 'ctl get resource resource/<resource_name>')"
+                 resource/name form (e.g. 'ctl get resource/<resource_name>' instead of 'ctl get resource resource/<resource_name>'"
                     .into(),
             ));
         }
         let pairs = arguments.iter().map(|argument| {
             let (kind, name) = argument.split_once('/').unwrap_or((argument, ""));
             if name.is_empty() || name.contains('/') {
-                return Err(Error::Usage(format!(
-                    "arguments in resource/name form must have a single resource and name, not {argument:?}"
-                )));
+                return Err(Error::Usage(
+                    "arguments in resource/name form must have a single resource and name".into(),
+                ));
             }
             Ok(target(resources.find(kind)?, Some(name)))
         });
@@ -113,8 +133,8 @@ pub async fn objects(
     all: bool,
 ) -> Result<Vec<(Target, Value)>> {
     let mut found = Vec::new();
-    for object in manifest::read_all(files)? {
-        let target = of_object(session, &object).await?;
+    for document in manifest::read_all(files)? {
+        let target = of_object(session, &document.object).await?;
         let live = session.get(&target.path()).await?;
         found.push((target, live));
     }
@@ -124,7 +144,7 @@ pub async fn objects(
             found.push((target, live));
             continue;
         }
-        if selection.selector.is_empty() && selection.field_selector.is_empty() && !all {
+        if selection.is_empty() && !all {
             return Err(Error::Usage(
                 "resource(s) were provided, but no name, label selector, or --all flag specified".into(),
             ));
@@ -132,7 +152,7 @@ pub async fn objects(
         found.extend(list(session, &target, selection).await?);
     }
     if found.is_empty() && arguments.is_empty() && files.files.is_empty() {
-        return Err(Error::Usage("You must provide one or more resources by argument or filename.".into()));
+        return Err(Error::Usage("You must provide one or more resources by argument or filename".into()));
     }
     Ok(found)
 }
@@ -146,7 +166,8 @@ pub async fn list(session: &Session, target: &Target, selection: &Selection) -> 
         target.path(),
         &[("labelSelector", &selection.selector), ("fieldSelector", &selection.field_selector)],
     );
-    let mut list = session.get(&path).await?;
+    let mut list =
+        session.get(&path).await.map_err(|error| of_selection(error, &target.resource, selection))?;
     let kind = target.resource.kind.clone();
     let api_version = target.resource.api_version();
     let items = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
@@ -167,12 +188,40 @@ pub async fn list(session: &Session, target: &Target, selection: &Selection) -> 
         .collect())
 }
 
+/// Refuses targets without a name.
+///
+/// # Errors
+/// When there is none at all, or one is a collection.
+pub fn named(targets: Vec<Target>) -> Result<Vec<Target>> {
+    if targets.is_empty() || targets.iter().any(|target| target.name.is_none()) {
+        return Err(Error::Usage("resource name may not be empty".into()));
+    }
+    Ok(targets)
+}
+
+/// A refusal of selectors, saying which they were.
+pub fn of_selection(error: Error, resource: &ApiResource, selection: &Selection) -> Error {
+    match error {
+        Error::Server(mut status) if status.code == 400 => {
+            status.message = format!(
+                "Unable to find {:?} that match label selector {:?}, field selector {:?}: {}",
+                format!("{}/{}, Resource={}", resource.group, resource.version, resource.plural),
+                selection.selector,
+                selection.field_selector,
+                status.message
+            );
+            Error::Server(status)
+        }
+        other => other,
+    }
+}
+
 /// Where an object of a manifest lives.
 ///
 /// # Errors
 /// When the server lacks its kind, or `-n` contradicts it.
 pub async fn of_object(session: &Session, object: &Value) -> Result<Target> {
-    let resource = session.resources().await?.of(object)?.clone();
+    let resource = session.look_up(|resources| resources.of(object)).await?.clone();
     let namespace = if resource.namespaced { Some(session.namespace_of(object)?.to_owned()) } else { None };
     Ok(Target { resource, name: object["metadata"]["name"].as_str().map(str::to_owned), namespace })
 }

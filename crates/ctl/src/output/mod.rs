@@ -1,7 +1,11 @@
 //! How objects are shown.
 
 pub mod jsonpath;
+pub mod outcome;
 pub mod table;
+pub mod tabs;
+pub mod time;
+pub mod yaml;
 
 use serde_json::{Value, json};
 
@@ -25,6 +29,8 @@ pub enum Format {
     Name,
     /// A JSONPath template.
     JsonPath(Template),
+    /// What a JSONPath finds, as a JSON list.
+    JsonPathAsJson(Template),
     /// Columns of the user's own: heading and path.
     CustomColumns(Vec<(String, Template)>),
 }
@@ -43,7 +49,8 @@ impl Format {
             "yaml" => Ok(Self::Yaml),
             "json" => Ok(Self::Json),
             "name" => Ok(Self::Name),
-            "jsonpath" | "jsonpath-as-json" => Ok(Self::JsonPath(template(argument)?)),
+            "jsonpath" => Ok(Self::JsonPath(template(argument)?)),
+            "jsonpath-as-json" => Ok(Self::JsonPathAsJson(template(argument)?)),
             "jsonpath-file" => {
                 let text =
                     std::fs::read_to_string(argument).map_err(|source| Error::file(argument, source))?;
@@ -53,7 +60,7 @@ impl Format {
                 let columns = argument.split(',').map(|column| {
                     let (heading, path) = column.split_once(':').ok_or_else(|| {
                         Error::Usage(format!(
-                            "custom column {column:?} must be HEADING:PATH, for example NAME:.metadata.name"
+                            "unexpected custom-columns spec: {column}, expected <header>:<json-path-expr>"
                         ))
                     })?;
                     Ok((heading.to_owned(), template(path)?))
@@ -62,9 +69,14 @@ impl Format {
             }
             _ => Err(Error::Usage(format!(
                 "unable to match a printer suitable for the output format {value:?}, allowed formats are: \
-                 custom-columns,json,jsonpath,jsonpath-file,name,wide,yaml"
+                 custom-columns,json,jsonpath,jsonpath-as-json,jsonpath-file,name,wide,yaml"
             ))),
         }
+    }
+
+    /// Whether it is the table with all columns.
+    pub fn is_wide(&self) -> bool {
+        matches!(self, Self::Table { wide: true })
     }
 
     /// Whether the server renders this one.
@@ -85,9 +97,14 @@ impl Format {
             }
         };
         match self {
-            Self::Yaml => serde_yaml::to_string(&whole()).map_err(Error::Yaml),
-            Self::Json => Ok(serde_json::to_string_pretty(&whole()).map_err(Error::Json)? + "\n"),
+            Self::Yaml => Ok(yaml::to_string(&whole())),
+            Self::Json => pretty(&whole()),
             Self::JsonPath(template) => Ok(template.render(&whole())),
+            Self::JsonPathAsJson(template) => {
+                let whole = whole();
+                let found = template.values(&whole);
+                pretty(&json!(found))
+            }
             Self::Name => {
                 let line =
                     |(object, resource): &(Value, ApiResource)| format!("{}\n", resource.describe(object));
@@ -95,8 +112,8 @@ impl Format {
             }
             Self::CustomColumns(columns) => {
                 let cell = |object: &Value, template: &Template| {
-                    let text = template.render(object);
-                    if text.is_empty() { "<none>".to_owned() } else { text }
+                    let values: Vec<String> = template.values(object).into_iter().map(cell_text).collect();
+                    if values.is_empty() { "<none>".to_owned() } else { values.join(",") }
                 };
                 let rows = objects
                     .iter()
@@ -107,4 +124,22 @@ impl Format {
             Self::Table { .. } => Err(Error::Usage("a table is made by the server".into())),
         }
     }
+}
+
+fn cell_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "<none>".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// JSON as kubectl prints it, four spaces deep.
+fn pretty(value: &Value) -> Result<String> {
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    serde::Serialize::serialize(value, &mut serializer).map_err(Error::Json)?;
+    out.push(b'\n');
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }

@@ -5,6 +5,10 @@ use serde_json::Value;
 /// Space between two columns.
 const GAP: usize = 3;
 
+/// Widths of a table's columns.
+#[derive(Clone, Debug, Default)]
+pub struct Widths(Vec<usize>);
+
 /// Rows of cells under a heading.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -46,7 +50,18 @@ impl Table {
 
     /// The table as text, a line per row, columns aligned.
     pub fn render(&self) -> String {
-        let mut widths: Vec<usize> = Vec::new();
+        self.render_remembering(&mut Widths::default())
+    }
+
+    /// Puts one more column in front, with the same cell in every row.
+    pub fn prepend(&mut self, heading: &str, cell: &str) {
+        self.heading.insert(0, heading.to_owned());
+        self.rows.iter_mut().for_each(|row| row.insert(0, cell.to_owned()));
+    }
+
+    /// The same, under a table printed earlier: columns are at least as wide as they were.
+    pub fn render_remembering(&self, widths: &mut Widths) -> String {
+        let widths = &mut widths.0;
         let lines = || std::iter::once(&self.heading).filter(|heading| !heading.is_empty()).chain(&self.rows);
         for row in lines() {
             for (index, cell) in row.iter().enumerate() {

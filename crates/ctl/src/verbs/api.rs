@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::output::table::Table;
@@ -32,7 +32,10 @@ pub struct ResourcesFlags {
 pub async fn resources(session: &Session, flags: &ResourcesFlags) -> Result<()> {
     let mut table = Table::default();
     let mut seen = BTreeSet::new();
-    for resource in session.resources().await?.iter() {
+    let mut resources: Vec<_> = session.fresh_resources().await?.iter().collect();
+    // Stable: of one resource, the preferred version stays first.
+    resources.sort_by(|left, right| (&left.group, &left.plural).cmp(&(&right.group, &right.plural)));
+    for resource in resources {
         let wanted = flags.api_group.as_ref().is_none_or(|group| *group == resource.group)
             && flags.namespaced.is_none_or(|namespaced| namespaced == resource.namespaced)
             && flags.verbs.iter().all(|verb| resource.can(verb))
@@ -77,7 +80,7 @@ pub async fn resources(session: &Session, flags: &ResourcesFlags) -> Result<()> 
 /// Runs `api-versions`.
 pub async fn versions(session: &Session) -> Result<()> {
     let versions: BTreeSet<String> =
-        session.resources().await?.iter().map(|resource| resource.api_version()).collect();
+        session.fresh_resources().await?.iter().map(|resource| resource.api_version()).collect();
     for version in versions {
         println!("{version}");
     }
@@ -94,8 +97,32 @@ pub async fn version(session: &Session) -> Result<()> {
 
 /// Runs `cluster-info`.
 pub async fn cluster_info(session: &Session) -> Result<()> {
-    let ready = session.text("/readyz").await?;
-    println!("The control plane answers: {ready}");
+    session.text("/readyz").await?;
+    println!("Kubernetes control plane is running at {}", session.server());
+    Ok(())
+}
+
+/// Runs `auth whoami`.
+pub async fn whoami(session: &Session) -> Result<()> {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let answer = session.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
+    let user = &answer["status"]["userInfo"];
+    let mut table = Table { heading: vec!["ATTRIBUTE".into(), "VALUE".into()], rows: Vec::new() };
+    let texts = |value: &Value| {
+        let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        format!("[{}]", items.collect::<Vec<_>>().join(" "))
+    };
+    let mut row = |name: &str, value: String| table.rows.push(vec![name.to_owned(), value]);
+    for (name, field) in [("Username", "username"), ("UID", "uid")] {
+        if let Some(value) = user[field].as_str().filter(|value| !value.is_empty()) {
+            row(name, value.to_owned());
+        }
+    }
+    row("Groups", texts(&user["groups"]));
+    for (key, values) in user["extra"].as_object().into_iter().flatten() {
+        row(&format!("Extra: {key}"), texts(values));
+    }
+    print!("{}", table.render());
     Ok(())
 }
 
@@ -123,7 +150,7 @@ pub async fn can_i(session: &Session, flags: &CanIFlags) -> Result<()> {
         json!({"nonResourceAttributes": {"verb": verb, "path": what}})
     } else {
         let (kind, name) = what.split_once('/').unwrap_or((what, ""));
-        let (group, plural) = match session.resources().await?.find(kind) {
+        let (group, plural) = match session.look_up(|resources| resources.find(kind)).await {
             Ok(resource) => (resource.group.clone(), resource.plural.clone()),
             Err(_) if kind == "*" => ("*".into(), "*".into()),
             Err(_) => {
@@ -144,5 +171,5 @@ pub async fn can_i(session: &Session, flags: &CanIFlags) -> Result<()> {
     if !flags.quiet {
         println!("{}", if allowed { "yes" } else { "no" });
     }
-    if allowed { Ok(()) } else { Err(Error::Exit(1)) }
+    if allowed { Ok(()) } else { Err(Error::Told(1)) }
 }

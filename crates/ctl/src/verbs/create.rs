@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::output::outcome::Outcome;
+use crate::session::{Session, with_query};
 use crate::target;
 
 /// What to make.
@@ -94,16 +95,31 @@ pub struct Data {
 }
 
 /// Makes it.
-pub async fn run(session: &Session, kind: &Kind) -> Result<()> {
+pub async fn run(session: &Session, kind: &Kind, outcome: &Outcome) -> Result<()> {
     if let Kind::Token { name, duration, audience } = kind {
         return token(session, name, *duration, audience).await;
     }
     let object = object(kind)?;
+    make(session, object, outcome, "ctl-create", "created").await
+}
+
+/// Creates an object that a verb made itself, and tells so: `deployment.apps/web created`.
+///
+/// # Errors
+/// When the server refuses or is not reached.
+pub async fn make(
+    session: &Session,
+    object: Value,
+    outcome: &Outcome,
+    manager: &str,
+    done: &str,
+) -> Result<()> {
     let target = target::of_object(session, &object).await?;
-    let collection = target.resource.path(target.namespace.as_deref(), None);
-    let created = session.create(&format!("{collection}?fieldManager=ctl-create"), &object).await?;
-    println!("{} created", target.resource.describe(&created));
-    Ok(())
+    let collection =
+        with_query(target.resource.path(target.namespace.as_deref(), None), &outcome.query(manager));
+    let created =
+        if outcome.is_client_side() { object } else { session.create(&collection, &object).await? };
+    outcome.print(&target.resource, created, done)
 }
 
 fn object(kind: &Kind) -> Result<Value> {

@@ -27,7 +27,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
         target::objects(session, &flags.arguments, &flags.files, &Selection::default(), false).await?
     {
         hide_managed_fields(&mut object);
-        let original = serde_yaml::to_string(&object).map_err(Error::Yaml)?;
+        let original = crate::output::yaml::to_string(&object);
         let mut text = format!("{HELP}{original}");
         loop {
             let edited = edit(&text)?;
@@ -48,7 +48,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
                     println!("{} edited", target.label());
                     break;
                 }
-                Err(error @ (Error::Server(_) | Error::Yaml(_))) => {
+                Err(error @ (Error::Server(_) | Error::Yaml { .. })) => {
                     let unchanged = edited == text;
                     if unchanged {
                         return Err(error);
@@ -66,7 +66,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
 
 /// Sends the difference, so that what others changed meanwhile stays.
 async fn submit(session: &Session, target: &target::Target, original: &Value, content: &str) -> Result<()> {
-    let edited: Value = serde_yaml::from_str(content).map_err(Error::Yaml)?;
+    let edited: Value = serde_yaml::from_str(content).map_err(Error::yaml("the edited text"))?;
     let patch = merge_patch(original, &edited);
     session.patch(&target.path(), PatchKind::Merge, &patch).await.map(drop)
 }

@@ -40,7 +40,7 @@ pub async fn exec(session: &Session, flags: &Flags) -> Result<()> {
     }
     let (api, name, parameters) = prepare(session, flags).await?;
     let process = api.exec(&name, flags.command.clone(), &parameters).await;
-    drive(process.map_err(|error| Error::request(format!("run a command in {name}"), error))?, &parameters)
+    drive(process.map_err(|error| session.failure(format!("run a command in {name}"), error))?, &parameters)
         .await
 }
 
@@ -48,7 +48,15 @@ pub async fn exec(session: &Session, flags: &Flags) -> Result<()> {
 pub async fn attach(session: &Session, flags: &Flags) -> Result<()> {
     let (api, name, parameters) = prepare(session, flags).await?;
     let process = api.attach(&name, &parameters).await;
-    drive(process.map_err(|error| Error::request(format!("attach to {name}"), error))?, &parameters).await
+    drive(process.map_err(|error| session.failure(format!("attach to {name}"), error))?, &parameters).await
+}
+
+/// Connects to the program of a pod's first container.
+///
+/// # Errors
+/// When the pod does not run, or the program fails.
+pub async fn attach_to(session: &Session, pod: &str, stdin: bool, tty: bool) -> Result<()> {
+    attach(session, &Flags { pod: pod.to_owned(), container: None, stdin, tty, command: Vec::new() }).await
 }
 
 async fn prepare(session: &Session, flags: &Flags) -> Result<(Api<Pod>, String, AttachParams)> {

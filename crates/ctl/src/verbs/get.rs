@@ -1,13 +1,13 @@
-//! `ctl get`: show objects.
+//! `ctl get`: show objects. `get --watch` is in [`super::watch`].
 
-use futures::TryStreamExt;
-use futures::io::AsyncBufReadExt;
+use futures::future::join_all;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, report_all};
 use crate::output::Format;
 use crate::output::jsonpath::Template;
 use crate::output::table::Table;
+use crate::resources::ApiResource;
 use crate::session::{Session, with_query};
 use crate::target::{self, Files, Selection, Target};
 
@@ -19,7 +19,7 @@ pub struct Flags {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    selection: Selection,
+    pub(super) selection: Selection,
     /// wide, yaml, json, name, jsonpath=TEMPLATE, custom-columns=HEADING:PATH,...
     #[arg(long, short = 'o', value_name = "FORMAT")]
     output: Option<String>,
@@ -28,34 +28,58 @@ pub struct Flags {
     watch: bool,
     /// Show changes only.
     #[arg(long)]
-    watch_only: bool,
+    pub(super) watch_only: bool,
+    /// With --watch: show in a first column what happened to each object.
+    #[arg(long)]
+    pub(super) output_watch_events: bool,
     /// Leave out the heading.
     #[arg(long)]
-    no_headers: bool,
+    pub(super) no_headers: bool,
+    /// Show names with their type in front.
+    #[arg(long)]
+    pub(super) show_kind: bool,
     /// Show all labels as a last column.
     #[arg(long)]
     show_labels: bool,
+    /// Show which manager owns which fields, in yaml and json.
+    #[arg(long)]
+    pub(super) show_managed_fields: bool,
     /// Show these labels as columns.
     #[arg(long, short = 'L', value_name = "KEY", value_delimiter = ',')]
     label_columns: Vec<String>,
     /// Sort by the value at this path: .metadata.creationTimestamp
     #[arg(long, value_name = "PATH")]
     sort_by: Option<String>,
+    /// Show this subresource instead: status, scale.
+    #[arg(long, value_name = "NAME")]
+    subresource: Option<String>,
     /// Say nothing of objects that do not exist, and succeed.
     #[arg(long)]
     ignore_not_found: bool,
+    /// Show what the server answers at this path, as it is.
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
 }
 
 /// Runs the command.
 pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
+    if let Some(path) = &flags.raw {
+        print!("{}", session.text(path).await?);
+        return Ok(());
+    }
     let format = Format::parse(flags.output.as_deref())?;
     let mut targets = target::parse(session, &flags.arguments, flags.selection.all_namespaces).await?;
-    for object in crate::manifest::read_all(&flags.files)? {
-        targets.push(target::of_object(session, &object).await?);
+    for document in crate::manifest::read_all(&flags.files)? {
+        targets.push(target::of_object(session, &document.object).await?);
     }
     if targets.is_empty() {
+        eprintln!(
+            "You must specify the type of resource to get. Use \"ctl api-resources\" for a complete list of \
+             supported resources.\n"
+        );
         return Err(Error::Usage(
-            "You must specify the type of resource to get. Use \"ctl api-resources\" for a complete list of supported resources."
+            "Required resource not specified.\nUse \"ctl explain <resource>\" for a detailed description of that \
+             resource (e.g. ctl explain pods).\nSee 'ctl get -h' for help and examples"
                 .into(),
         ));
     }
@@ -65,7 +89,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
                 "you may only specify a single resource type or object to watch".into(),
             ));
         };
-        return watch(session, flags, &format, target).await;
+        return super::watch::run(session, flags, &format, target).await;
     }
     if format.is_table() {
         tables(session, flags, &format, &targets).await
@@ -74,13 +98,45 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
     }
 }
 
+/// One kind's table.
+struct Group<'a> {
+    target: &'a Target,
+    answer: Value,
+}
+
 async fn tables(session: &Session, flags: &Flags, format: &Format, targets: &[Target]) -> Result<()> {
-    let wide = matches!(format, Format::Table { wide: true });
-    let mixed = targets.iter().any(|target| target.resource.plural != targets[0].resource.plural);
+    let (groups, failures) = groups(session, flags, targets).await;
+    let mixed = groups.len() > 1;
     let mut printed = 0;
+    for group in &groups {
+        let rows = group.answer["rows"].as_array().map_or(0, Vec::len);
+        if rows == 0 {
+            continue;
+        }
+        if printed > 0 {
+            println!();
+        }
+        let table = flags.table(&group.answer, format, &group.target.resource, mixed);
+        print!("{}", table.render());
+        printed += rows;
+    }
+    if printed == 0 && failures.is_empty() && !flags.ignore_not_found {
+        if flags.selection.all_namespaces || !targets[0].resource.namespaced {
+            eprintln!("No resources found");
+        } else {
+            eprintln!("No resources found in {} namespace.", session.namespace());
+        }
+    }
+    report_all(failures)
+}
+
+/// The tables of all targets, asked for at once; neighbours of one kind become one table.
+async fn groups<'a>(session: &Session, flags: &Flags, targets: &'a [Target]) -> (Vec<Group<'a>>, Vec<Error>) {
+    let answers = join_all(targets.iter().map(|target| table_of(session, flags, target))).await;
+    let mut groups: Vec<Group> = Vec::new();
     let mut failures = Vec::new();
-    for (index, target) in targets.iter().enumerate() {
-        let mut answer = match session.table(&path(target, flags)).await {
+    for (target, answer) in targets.iter().zip(answers) {
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.is_not_found() && flags.ignore_not_found => continue,
             Err(error) => {
@@ -88,61 +144,70 @@ async fn tables(session: &Session, flags: &Flags, format: &Format, targets: &[Ta
                 continue;
             }
         };
-        if let Some(path) = &flags.sort_by {
-            sort_rows(session, &mut answer, path, target, flags).await?;
-        }
-        let rows = answer["rows"].as_array().map_or(0, Vec::len);
-        if rows == 0 {
-            continue;
-        }
-        let same_as_before =
-            index > 0 && targets[index - 1].resource.plural == target.resource.plural && printed > 0;
-        if mixed && printed > 0 && !same_as_before {
-            println!();
-        }
-        let label = mixed.then(|| target.resource.label());
-        print!("{}", render(&answer, wide, flags, label.as_deref(), same_as_before || flags.no_headers));
-        printed += rows;
-    }
-    if printed == 0 && failures.is_empty() && targets.iter().all(|target| target.name.is_none()) {
-        if flags.selection.all_namespaces || !targets[0].resource.namespaced {
-            eprintln!("No resources found");
-        } else {
-            eprintln!("No resources found in {} namespace.", session.namespace());
+        match groups.last_mut().filter(|last| last.target.resource == target.resource) {
+            Some(last) => {
+                let more = answer["rows"].as_array_mut().map(std::mem::take).unwrap_or_default();
+                if let Some(rows) = last.answer["rows"].as_array_mut() {
+                    rows.extend(more);
+                }
+            }
+            None => groups.push(Group { target, answer }),
         }
     }
-    report(failures)
+    (groups, failures)
 }
 
-/// Tells every failure but the last, which becomes the command's own.
-fn report(mut failures: Vec<Error>) -> Result<()> {
-    let Some(last) = failures.pop() else { return Ok(()) };
-    for failure in failures {
-        eprintln!("{failure}");
+async fn table_of(session: &Session, flags: &Flags, target: &Target) -> Result<Value> {
+    let answer = session.table(&flags.path(target)).await;
+    let mut answer = answer.map_err(|error| match &target.name {
+        None => target::of_selection(error, &target.resource, &flags.selection),
+        Some(_) => error,
+    })?;
+    if let Some(path) = &flags.sort_by {
+        sort_rows(session, &mut answer, path, target, flags).await?;
     }
-    Err(last)
+    Ok(answer)
 }
 
-fn render(answer: &Value, wide: bool, flags: &Flags, label: Option<&str>, headless: bool) -> String {
-    let mut table = Table::from_server(answer, wide, flags.selection.all_namespaces, label);
-    let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for key in &flags.label_columns {
-        let heading = key.rsplit('/').next().unwrap_or(key).to_uppercase();
-        table.heading.push(heading);
-        for (cells, row) in table.rows.iter_mut().zip(rows) {
-            cells.push(row["object"]["metadata"]["labels"][key].as_str().unwrap_or_default().to_owned());
+impl Flags {
+    /// What of a server's table is to be shown.
+    pub(super) fn table(
+        &self,
+        answer: &Value,
+        format: &Format,
+        resource: &ApiResource,
+        mixed: bool,
+    ) -> Table {
+        let label = (mixed || self.show_kind).then(|| resource.label());
+        let namespaces = self.selection.all_namespaces && (mixed || resource.namespaced);
+        let mut table = Table::from_server(answer, format.is_wide(), namespaces, label.as_deref());
+        let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for key in &self.label_columns {
+            let heading = key.rsplit('/').next().unwrap_or(key).to_uppercase();
+            table.heading.push(heading);
+            for (cells, row) in table.rows.iter_mut().zip(rows) {
+                cells.push(row["object"]["metadata"]["labels"][key].as_str().unwrap_or_default().to_owned());
+            }
         }
-    }
-    if flags.show_labels {
-        table.heading.push("LABELS".into());
-        for (cells, row) in table.rows.iter_mut().zip(rows) {
-            cells.push(labels(&row["object"]["metadata"]["labels"]));
+        if self.show_labels {
+            table.heading.push("LABELS".into());
+            for (cells, row) in table.rows.iter_mut().zip(rows) {
+                cells.push(labels(&row["object"]["metadata"]["labels"]));
+            }
         }
+        if self.no_headers {
+            table.heading.clear();
+        }
+        table
     }
-    if headless {
-        table.heading.clear();
+
+    fn path(&self, target: &Target) -> String {
+        let mut path = target.path();
+        if let Some(subresource) = &self.subresource {
+            path = format!("{path}/{subresource}");
+        }
+        if target.name.is_some() { path } else { with_query(path, &self.selection.query()) }
     }
-    table.render()
 }
 
 /// `a=b,c=d`, or `<none>`.
@@ -222,20 +287,20 @@ async fn whole(session: &Session, flags: &Flags, format: &Format, targets: &[Tar
             objects.extend(found.into_iter().map(|(target, object)| (object, target.resource)));
             continue;
         }
-        match session.get(&target.path()).await {
+        match session.get(&flags.path(target)).await {
             Ok(object) => objects.push((object, target.resource.clone())),
             Err(error) if error.is_not_found() && flags.ignore_not_found => {}
             Err(error) => failures.push(error),
         }
     }
-    let nothing = objects.is_empty() && !as_list;
+    let nothing = objects.is_empty() && (!as_list || !failures.is_empty());
     if !nothing {
-        for (object, _) in &mut objects {
-            hide_managed_fields(object);
+        if !flags.show_managed_fields {
+            objects.iter_mut().for_each(|(object, _)| hide_managed_fields(object));
         }
         print!("{}", format.render(&objects, as_list)?);
     }
-    report(failures)
+    report_all(failures)
 }
 
 /// Field ownership is the server's bookkeeping; nobody reads it in a listing.
@@ -243,65 +308,4 @@ pub fn hide_managed_fields(object: &mut Value) {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
     }
-}
-
-fn path(target: &Target, flags: &Flags) -> String {
-    let selectors = [
-        ("labelSelector", flags.selection.selector.as_str()),
-        ("fieldSelector", flags.selection.field_selector.as_str()),
-    ];
-    if target.name.is_some() { target.path() } else { with_query(target.path(), &selectors) }
-}
-
-/// Shows a collection or an object, then every change of it, until interrupted or the server ends the watch.
-async fn watch(session: &Session, flags: &Flags, format: &Format, target: &Target) -> Result<()> {
-    let mut collection = target.clone();
-    let mut selectors = vec![("labelSelector", flags.selection.selector.clone())];
-    let mut fields = flags.selection.field_selector.clone();
-    if let Some(name) = collection.name.take() {
-        fields = format!("metadata.name={name}");
-    }
-    selectors.push(("fieldSelector", fields));
-    let query: Vec<(&str, &str)> = selectors.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let path = with_query(collection.path(), &query);
-    let table = format.is_table();
-    let first = if table { session.table(&path).await? } else { session.get(&path).await? };
-    if !flags.watch_only {
-        if table {
-            let wide = matches!(format, Format::Table { wide: true });
-            print!("{}", render(&first, wide, flags, None, flags.no_headers));
-        } else {
-            for (target, object) in target::list(session, &collection, &flags.selection).await? {
-                print!("{}", format.render(&[(object, target.resource)], false)?);
-            }
-        }
-    }
-    let version = first["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-    let path = with_query(path, &[("watch", "true"), ("resourceVersion", version)]);
-    let accept = if table { "application/json;as=Table;v=v1;g=meta.k8s.io" } else { "application/json" };
-    let request = http::Request::get(&path).header("accept", accept).body(Vec::new());
-    let request = request.map_err(|error| Error::request("watch", client::kube::Error::HttpError(error)))?;
-    let stream =
-        session.client().request_stream(request).await.map_err(|error| Error::request("watch", error))?;
-    let mut lines = stream.lines();
-    while let Some(line) =
-        lines.try_next().await.map_err(|source| Error::Io { attempted: "read the watch", source })?
-    {
-        let event: Value = serde_json::from_str(&line).map_err(Error::Json)?;
-        let object = &event["object"];
-        match (event["type"].as_str(), table) {
-            (Some("ERROR"), _) => {
-                return Err(Error::Usage(
-                    object["message"].as_str().unwrap_or("the watch failed").to_owned(),
-                ));
-            }
-            (Some("BOOKMARK"), _) => {}
-            (_, true) => {
-                let wide = matches!(format, Format::Table { wide: true });
-                print!("{}", render(object, wide, flags, None, true));
-            }
-            (_, false) => print!("{}", format.render(&[(object.clone(), target.resource.clone())], false)?),
-        }
-    }
-    Ok(())
 }

@@ -160,12 +160,12 @@ async fn stream(session: &Session, flags: &Flags, pod: &Value, container: String
     );
     let request = http::Request::get(&path).body(Vec::new());
     let request =
-        request.map_err(|error| Error::request("read the log", client::kube::Error::HttpError(error)))?;
+        request.map_err(|error| session.failure("read the log", client::kube::Error::HttpError(error)))?;
     let mut stream = session
         .client()
         .request_stream(request)
         .await
-        .map_err(|error| Error::request("read the log", error))?;
+        .map_err(|error| session.failure("read the log", error))?;
     let prefix = if flags.prefix { format!("[pod/{}/{container}] ", text("name")) } else { String::new() };
     copy(&mut stream, &prefix).await.map_err(|source| Error::Io { attempted: "read the log", source })
 }

@@ -1,8 +1,11 @@
 //! One file per verb, or per family of verbs that share their shape.
 
 pub mod api;
+pub mod config;
 pub mod create;
+pub mod delete;
 pub mod describe;
+pub mod diff;
 pub mod edit;
 pub mod exec;
 pub mod expose;
@@ -10,11 +13,15 @@ pub mod get;
 pub mod labels;
 pub mod logs;
 pub mod node;
+pub mod patch;
 pub mod port_forward;
 pub mod rolling_update;
 pub mod rollout;
+pub mod run;
 pub mod scale;
+pub mod set;
 pub mod wait;
+mod watch;
 pub mod write;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::session::{PatchKind, Session, with_query};
 use crate::target::{self, Selection, Target};
-use crate::verbs::write::wait_gone;
+use crate::verbs::delete::wait_gone;
 
 /// Flags of `cordon` and `uncordon`.
 #[derive(clap::Args, Debug)]
@@ -100,7 +100,7 @@ pub async fn drain(session: &Session, flags: &DrainFlags) -> Result<()> {
 
 /// The pods to evict from a node; refuses when one needs the user's word first.
 async fn evictable(session: &Session, flags: &DrainFlags, node: &str) -> Result<Vec<(Target, Value)>> {
-    let resource = session.resources().await?.find("pods")?.clone();
+    let resource = session.look_up(|resources| resources.find("pods")).await?.clone();
     let all = Target { resource, name: None, namespace: None };
     let selection = Selection { field_selector: format!("spec.nodeName={node}"), ..Selection::default() };
     let mut evict = Vec::new();

@@ -40,7 +40,9 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
     let wanted = old["spec"]["replicas"].as_i64().unwrap_or(0);
     let (mut new, rename) = match (&flags.image, manifest::read_all(&flags.files)?.as_slice()) {
         (Some(image), []) => (successor(session, &collection, &old, image).await?, true),
-        (None, [object]) if object["kind"] == "ReplicationController" => (object.clone(), false),
+        (None, [document]) if document.object["kind"] == "ReplicationController" => {
+            (document.object.clone(), false)
+        }
         _ => return Err(Error::Usage("give either --image or -f with one ReplicationController".into())),
     };
     let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();

@@ -250,7 +250,7 @@ async fn history(session: &Session, target: &Target, object: &Value, revision: i
             .get(&revision)
             .ok_or_else(|| Error::Usage(format!("unable to find the specified revision {revision}")))?;
         println!("{} with revision #{revision}", target.label());
-        print!("Pod Template:\n{}", serde_yaml::to_string(template).map_err(Error::Yaml)?);
+        print!("Pod Template:\n{}", crate::output::yaml::to_string(template));
         return Ok(());
     }
     println!("{} ", target.label());

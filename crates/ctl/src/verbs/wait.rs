@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::output::jsonpath::Template;
 use crate::session::Session;
 use crate::target::{self, Files, Selection, Target};
-use crate::verbs::write::wait_gone;
+use crate::verbs::delete::wait_gone;
 
 /// Flags of `wait`.
 #[derive(clap::Args, Debug)]
@@ -43,7 +43,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
     let started = Instant::now();
     let left = || flags.timeout.saturating_sub(started.elapsed());
     if matches!(goal, Goal::Created) {
-        for target in super::write::named(target::parse(session, &flags.arguments, false).await?)? {
+        for target in target::named(target::parse(session, &flags.arguments, false).await?)? {
             until(session, &target, &goal, left()).await?;
             println!("{} condition met", target.label());
         }
