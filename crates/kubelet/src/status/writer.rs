@@ -12,14 +12,17 @@ use client::{Api, Change, Client, DeleteParams, ErrorExt, Informer, Patch, Patch
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::pod::{PodExt, SharedPod};
 use crate::pod_worker::StatusSink;
 use crate::report::chain;
 
-/// Pause after a failed write.
-const RETRY: Duration = Duration::from_secs(1);
+/// Pauses after failed writes of one pod: first and longest.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(16));
+/// How often it is looked whether a pause is over.
+const LOOK: Duration = Duration::from_millis(500);
 /// Writes at the same time.
 const PARALLEL: usize = 8;
 
@@ -40,6 +43,9 @@ struct Tracked {
     dirty: bool,
     /// Nothing is left on the node: the API may forget the pod.
     gone: bool,
+    /// Failed writes in a row, and when the next one may be.
+    failures: u32,
+    not_before: Option<Instant>,
 }
 
 /// A piece of work.
@@ -84,20 +90,19 @@ impl Writer {
         loop {
             let jobs = self.jobs();
             let idle = jobs.is_empty();
-            let mut failed = false;
             for chunk in jobs.chunks(PARALLEL) {
                 let results = futures::future::join_all(chunk.iter().map(|job| self.work(job))).await;
                 for (job, outcome) in chunk.iter().zip(results) {
-                    failed |= self.settle(job, outcome);
+                    self.settle(job, outcome);
                 }
             }
-            if !idle && !failed {
+            if !idle {
                 continue;
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(RETRY), if failed => {}
+                () = tokio::time::sleep(LOOK), if self.has_work() => {}
                 change = changes.next() => self.look_at_mirror(&change),
             }
         }
@@ -120,6 +125,7 @@ impl Writer {
             .find(|tracked| tracked.pod.is_static() && tracked.pod.display() == new.display());
         if let Some(tracked) = mine {
             tracked.dirty = true;
+            tracked.not_before = None;
         }
     }
 
@@ -131,6 +137,8 @@ impl Writer {
             written: None,
             dirty: true,
             gone: false,
+            failures: 0,
+            not_before: None,
         });
         tracked.pod = pod.clone();
         tracked.gone |= gone;
@@ -146,7 +154,9 @@ impl Writer {
 
     fn jobs(&self) -> Vec<Job> {
         let all = self.pods_state.lock();
-        let dirty = all.iter().filter(|(_, tracked)| tracked.dirty);
+        let now = Instant::now();
+        let due = |tracked: &Tracked| tracked.dirty && tracked.not_before.is_none_or(|at| at <= now);
+        let dirty = all.iter().filter(|(_, tracked)| due(tracked));
         dirty
             .map(|(uid, tracked)| Job {
                 uid: uid.clone(),
@@ -158,10 +168,16 @@ impl Writer {
             .collect()
     }
 
-    /// Takes note of how a write ended; returns whether it has to be tried again.
-    fn settle(&self, job: &Job, outcome: Outcome) -> bool {
+    fn has_work(&self) -> bool {
+        self.pods_state.lock().values().any(|tracked| tracked.dirty)
+    }
+
+    /// Takes note of how a write ended.
+    fn settle(&self, job: &Job, outcome: Outcome) {
         let mut all = self.pods_state.lock();
-        let Some(tracked) = all.get_mut(&job.uid) else { return false };
+        let Some(tracked) = all.get_mut(&job.uid) else { return };
+        let failures = std::mem::take(&mut tracked.failures);
+        tracked.not_before = None;
         match outcome {
             Outcome::Done(_) if job.gone => drop(all.remove(&job.uid)),
             Outcome::Done(target) => {
@@ -169,18 +185,21 @@ impl Writer {
                 tracked.dirty = tracked.wanted != job.status || tracked.gone;
             }
             Outcome::Forgotten => drop(all.remove(&job.uid)),
-            Outcome::Waiting => return true,
+            Outcome::Waiting => tracked.not_before = Some(Instant::now() + RETRY.0),
             Outcome::Failed(error) => {
-                tracing::warn!(pod = job.pod.display(), error, "Pod status not written; trying again");
-                return true;
+                let pause = (RETRY.0 * 2u32.saturating_pow(failures.min(8))).min(RETRY.1);
+                tracing::warn!(pod = job.pod.display(), error, retry_in = ?pause, "Pod status not written; trying again");
+                tracked.failures = failures + 1;
+                tracked.not_before = Some(Instant::now() + pause);
             }
         }
-        false
     }
 
     async fn work(&self, job: &Job) -> Outcome {
         let Some((uid, current)) = self.target(job) else {
-            return if job.gone { Outcome::Forgotten } else { Outcome::Waiting };
+            // A static pod's mirror comes; any other pod was in the API before this status was made.
+            let comes = job.pod.is_static() && !job.gone;
+            return if comes { Outcome::Waiting } else { Outcome::Forgotten };
         };
         let api = Api::<Pod>::namespaced(self.client.clone(), job.pod.namespace());
         let name = job.pod.name();
@@ -205,16 +224,16 @@ impl Writer {
         }
     }
 
-    /// UID and status of the API's pod: the pod itself, or the mirror of a static one.
+    /// UID and status of the API's pod: the pod itself, or the mirror of a static one. A pod of the same name with another
+    /// UID is another pod.
     fn target(&self, job: &Job) -> Option<(String, PodStatus)> {
         let found = self.pods.store().find(job.pod.namespace(), job.pod.name());
         if job.pod.is_static() {
             let mirror = found.filter(|pod| pod.is_mirror() && !pod.is_deleting())?;
             return Some((mirror.uid().to_owned(), mirror.status.clone().unwrap_or_default()));
         }
-        let known = found.filter(|pod| pod.uid() == job.uid);
-        let status = known.as_ref().unwrap_or(&job.pod).status.clone().unwrap_or_default();
-        Some((job.uid.clone(), status))
+        let pod = found.filter(|pod| pod.uid() == job.uid)?;
+        Some((job.uid.clone(), pod.status.clone().unwrap_or_default()))
     }
 }
 
