@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{NodeFlags, addons, kubelet_program, start_runtime};
 use crate::cluster::{Cluster, KUBERNETES_VERSION, Settings, outgoing_address};
 use crate::control_plane::{self, Component};
-use crate::failure::{Attempt, Failure, Result};
+use crate::failure::{Attempt, Result};
 use crate::files;
 use crate::host::Host;
 use crate::kubeconfig::{self, Credential};
