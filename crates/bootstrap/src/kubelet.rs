@@ -13,7 +13,8 @@ use crate::runtime::containerd::CgroupDriver;
 use crate::runtime::service::Manager;
 
 /// The part of a KubeletConfiguration that is the same on every node. It is kept in the ConfigMap
-/// `kube-system/kubelet-config`, where joining nodes find it.
+/// `kube-system/kubelet-config`, where joining nodes find it. Unused images are not collected: no registry could bring
+/// them back.
 pub fn shared_config(dns_ip: IpAddr, domain: &str) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -26,6 +27,8 @@ pub fn shared_config(dns_ip: IpAddr, domain: &str) -> Value {
         "authorization": {"mode": "Webhook"},
         "clusterDNS": [dns_ip.to_string()],
         "clusterDomain": domain,
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
         "rotateCertificates": true,
         "staticPodPath": "/etc/kubernetes/manifests",
     })
