@@ -87,9 +87,10 @@ async fn apply_once(client: &Client, object: Value) -> std::result::Result<(), k
         None => Api::all_with(client.clone(), &resource),
     };
     let name = object.metadata.name.clone().unwrap_or_default();
-    match api.create(&PostParams::default(), &object).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => {
-            api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await.map(drop)
+    // Changing comes first: creating a Service a second time is refused for its address, not for its name.
+    match api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            api.create(&PostParams::default(), &object).await.map(drop)
         }
         other => other.map(drop),
     }
