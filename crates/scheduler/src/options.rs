@@ -101,7 +101,8 @@ impl Options {
         };
         let named = &configuration.client_connection.kubeconfig;
         if named.as_os_str().is_empty() {
-            configuration.client_connection.kubeconfig = self.kubeconfig.kubeconfig.clone().unwrap_or_default();
+            configuration.client_connection.kubeconfig =
+                self.kubeconfig.kubeconfig.clone().unwrap_or_default();
         }
         Ok(configuration)
     }
@@ -110,7 +111,9 @@ impl Options {
     pub fn election(&self, configuration: &Configuration) -> flags::LeaderElection {
         let (flags, file) = (&self.election, &configuration.leader_election);
         let defaults = config::LeaderElection::default();
-        let duration = |flag: GoDuration, default: GoDuration, file: GoDuration| if flag == default { file } else { flag };
+        let duration = |flag: GoDuration, default: GoDuration, file: GoDuration| {
+            if flag == default { file } else { flag }
+        };
         let text = |flag: &str, default: &str, file: &str| {
             if flag.is_empty() || flag == default { file.to_owned() } else { flag.to_owned() }
         };

@@ -30,7 +30,8 @@ pub async fn start(options: Options, daemon: component::Context) -> Result<(), a
     let objects = Objects::new(&informers);
     let make = |config| profile(config, &configuration, &daemon.features, &objects);
     let profiles = configuration.profiles.iter().map(make).collect::<Result<Vec<_>, _>>()?;
-    let scheduler = Scheduler::new(&client, &informers, objects.clone(), profiles, limits(&options, &configuration));
+    let scheduler =
+        Scheduler::new(&client, &informers, objects.clone(), profiles, limits(&options, &configuration));
 
     let health = Health::new();
     let unsynced = informers.clone();

@@ -196,7 +196,11 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Nodes that can do, and how many were looked at.
-    fn run(&mut self, only: Option<&[Slot]>, rotation: &mut Rotation) -> Result<(Vec<Slot>, usize), Rejection> {
+    fn run(
+        &mut self,
+        only: Option<&[Slot]>,
+        rotation: &mut Rotation,
+    ) -> Result<(Vec<Slot>, usize), Rejection> {
         // Where room was made for the pod it most likely fits; then no other node has to be looked at.
         let reserved = self.snapshot.nominated.node_of(&self.pod.uid).or_else(|| self.pod.nominated());
         if let Some(node) = reserved.and_then(|name| self.snapshot.cache.find_node(name))
@@ -252,7 +256,8 @@ fn feasible_nodes_to_find(nodes: usize, profile: &Profile) -> usize {
         return 1;
     }
     let adaptive = || 50usize.saturating_sub(nodes / 125).max(MIN_PERCENTAGE);
-    let configured = profile.percentage.and_then(|share| usize::try_from(share).ok()).filter(|share| *share > 0);
+    let configured =
+        profile.percentage.and_then(|share| usize::try_from(share).ok()).filter(|share| *share > 0);
     let percentage = configured.unwrap_or_else(adaptive);
     if percentage >= 100 {
         return nodes;

@@ -17,8 +17,10 @@ use crate::inputs::Inputs;
 use crate::metrics::{self, Attempt};
 use crate::queue::{Limits, Nominated, Queue, QueuedPod};
 use crate::schedule::{self, Chosen, Failure, Rotation};
+use shared::Shared;
 
 mod changes;
+mod shared;
 
 /// How often pods that have waited too long are looked for, and sizes are shown.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -34,6 +36,7 @@ pub struct Scheduler {
     queue: Queue,
     nominated: Nominated,
     rotation: Rotation,
+    shared: Shared,
     binder: Binder,
 }
 
@@ -59,6 +62,7 @@ impl Scheduler {
             queue: Queue::new(limits),
             nominated: Nominated::default(),
             rotation: Rotation::new(rand::random()),
+            shared: Shared::default(),
             binder: Binder::new(client.clone()),
         }
     }
@@ -105,9 +109,13 @@ impl Scheduler {
         let Some(profile) = self.profiles.get(pod.info.scheduler_name()).cloned() else { return };
         let began = Instant::now();
         self.cache.settle();
+        if let Some(diagnosis) = self.shared.find(&pod.info)
+            && self.nominated.node_of(&pod.info.uid).is_none()
+        {
+            return self.give_up(&profile, pod, Failure::Unfit(diagnosis), None, began);
+        }
         let mut state = CycleState::default();
-        let snapshot =
-            Snapshot { cache: &self.cache, objects: &self.objects, nominated: &self.nominated };
+        let snapshot = Snapshot { cache: &self.cache, objects: &self.objects, nominated: &self.nominated };
         let found = schedule::schedule(&profile, &snapshot, &mut state, &pod.info, &mut self.rotation);
         metrics::decided(began.elapsed());
         match found {
@@ -117,7 +125,14 @@ impl Scheduler {
     }
 
     /// Assumes the pod on its node and starts binding.
-    fn place(&mut self, profile: &Arc<Profile>, pod: QueuedPod, mut state: CycleState, chosen: &Chosen, began: Instant) {
+    fn place(
+        &mut self,
+        profile: &Arc<Profile>,
+        pod: QueuedPod,
+        mut state: CycleState,
+        chosen: &Chosen,
+        began: Instant,
+    ) {
         let node = Arc::clone(&self.cache.node(chosen.slot).name);
         tracing::debug!(pod = %pod.info.key, %node, evaluated = chosen.evaluated, feasible = chosen.feasible, "chosen");
         if let Err(rejection) = self.reserve(profile, &mut state, &pod.info, &node) {
@@ -127,17 +142,23 @@ impl Scheduler {
             return self.unplaced(profile, pod, &state, Failure::Broken(rejection), began);
         }
         self.cache.assume(Arc::clone(&pod.info), &node);
+        self.shared.forget();
         self.nominated.remove(&pod.info.uid);
         self.binder.bind(Arc::clone(profile), pod, node, state, began);
     }
 
     /// Runs Reserve and Permit.
-    fn reserve(&self, profile: &Profile, state: &mut CycleState, pod: &PodInfo, node: &str) -> Result<(), Rejection> {
+    fn reserve(
+        &self,
+        profile: &Profile,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        node: &str,
+    ) -> Result<(), Rejection> {
         let Some(node) = self.cache.find_node(node) else {
             return Err(Rejection::error(format!("node {node} is gone")));
         };
-        let snapshot =
-            Snapshot { cache: &self.cache, objects: &self.objects, nominated: &self.nominated };
+        let snapshot = Snapshot { cache: &self.cache, objects: &self.objects, nominated: &self.nominated };
         for entry in &profile.reserve {
             let kept = entry.plugin.reserve(&snapshot, state, pod, node);
             kept.map_err(|rejection| rejection.by(entry.name))?;
@@ -149,7 +170,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// No node: looks for a remedy, tells the user, puts the pod back.
+    /// No node: looks for a remedy.
     fn unplaced(
         &mut self,
         profile: &Arc<Profile>,
@@ -162,8 +183,28 @@ impl Scheduler {
         if let Failure::Unfit(diagnosis) = &mut failure {
             let snapshot =
                 Snapshot { cache: &self.cache, objects: &self.objects, nominated: &self.nominated };
+            let asked = Instant::now();
             remedy = schedule::remedy(profile, &snapshot, state, &pod.info, diagnosis);
+            let status = if remedy.is_some() { "Success" } else { "Unschedulable" };
+            metrics::point("PostFilter", &profile.name, status, asked.elapsed());
         }
+        if let Failure::Unfit(diagnosis) = &failure
+            && remedy.is_none()
+        {
+            self.shared.keep(&pod.info, diagnosis);
+        }
+        self.give_up(profile, pod, failure, remedy, began);
+    }
+
+    /// Tells the user, carries out the remedy if there is one, puts the pod back.
+    fn give_up(
+        &mut self,
+        profile: &Arc<Profile>,
+        pod: QueuedPod,
+        failure: Failure,
+        remedy: Option<Remedy>,
+        began: Instant,
+    ) {
         let nominated = self.nominate(&pod.info, remedy.as_ref(), &failure);
         let broken = matches!(failure, Failure::Broken(_));
         let result = if broken { Attempt::Error } else { Attempt::Unschedulable };
@@ -183,14 +224,21 @@ impl Scheduler {
     }
 
     /// Reserves the room that is being made; gives what the status should say, `None` for no change.
-    fn nominate(&mut self, pod: &Arc<PodInfo>, remedy: Option<&Remedy>, failure: &Failure) -> Option<Arc<str>> {
+    fn nominate(
+        &mut self,
+        pod: &Arc<PodInfo>,
+        remedy: Option<&Remedy>,
+        failure: &Failure,
+    ) -> Option<Arc<str>> {
         if let Some(node) = remedy.and_then(|remedy| remedy.node.clone()) {
             self.nominated.add(Arc::clone(pod), &node);
+            self.shared.forget();
             return Some(node);
         }
         // Where preemption was tried and cannot help, an earlier reservation is of no use any more.
         let hopeless = matches!(failure, Failure::Unfit(diagnosis) if diagnosis.give_up_nomination);
         if hopeless && (self.nominated.remove(&pod.uid).is_some() || pod.nominated().is_some()) {
+            self.shared.forget();
             return Some("".into());
         }
         None
@@ -268,6 +316,7 @@ impl Scheduler {
                 }
                 let seen = !self.cache.is_assumed(&pod.info.uid);
                 self.cache.forget(&pod.info.uid);
+                self.shared.forget();
                 if seen || !self.still_pending(&pod.info) {
                     return;
                 }
@@ -300,7 +349,11 @@ impl Scheduler {
 }
 
 /// The plugin that keeps a pod out of the queue.
-fn gate(profiles: &HashMap<Arc<str>, Arc<Profile>>, objects: &Objects, pod: &PodInfo) -> Option<&'static str> {
+fn gate(
+    profiles: &HashMap<Arc<str>, Arc<Profile>>,
+    objects: &Objects,
+    pod: &PodInfo,
+) -> Option<&'static str> {
     profiles.get(pod.scheduler_name())?.gate(objects, pod)
 }
 

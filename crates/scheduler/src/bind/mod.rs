@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::cache::PodInfo;
 use crate::framework::{CycleState, Profile};
+use crate::metrics;
 use crate::queue::QueuedPod;
 
 pub use status::{Failed, failed_patch};
@@ -95,14 +96,22 @@ impl Binder {
             match written {
                 Ok(()) => {}
                 Err(error) if error.is_not_found() => {}
-                Err(error) => tracing::warn!(pod = %failed.pod.key, %error, "cannot write the pod's condition"),
+                Err(error) => {
+                    tracing::warn!(pod = %failed.pod.key, %error, "cannot write the pod's condition")
+                }
             }
             None
         });
     }
 
     /// Deletes pods to make room.
-    pub fn preempt(&mut self, pod: Arc<PodInfo>, node: &str, victims: Vec<Arc<PodInfo>>, recorder: &Recorder) {
+    pub fn preempt(
+        &mut self,
+        pod: Arc<PodInfo>,
+        node: &str,
+        victims: Vec<Arc<PodInfo>>,
+        recorder: &Recorder,
+    ) {
         for victim in &victims {
             let note = format!("Preempted by pod {} on node {node}", pod.uid);
             let (victim, by) = (reference(&*victim.pod), reference(&*pod.pod));
@@ -169,13 +178,22 @@ async fn run_binding(
     pod: &PodInfo,
     node: &str,
 ) -> Result<(), anyhow::Error> {
+    let mut began = Instant::now();
     for entry in profile.pre_bind.iter().filter(|entry| entry.plugin.needed(state)) {
         let done = entry.plugin.pre_bind(client, state, pod, node).await;
+        observe("PreBind", profile, done.is_ok(), began);
         done.map_err(|error| error.context(format!("running PreBind plugin {:?}", entry.name)))?;
     }
     let Some(entry) = profile.bind.first() else { anyhow::bail!("the profile has no bind plugin") };
+    began = Instant::now();
     let done = entry.plugin.bind(client, pod, node).await;
+    observe("Bind", profile, done.is_ok(), began);
     done.map_err(|error| error.context(format!("running Bind plugin {:?}", entry.name)))
+}
+
+fn observe(point: &str, profile: &Profile, succeeded: bool, began: Instant) {
+    let status = if succeeded { "Success" } else { "Error" };
+    metrics::point(point, &profile.name, status, began.elapsed());
 }
 
 /// Marks a victim as disrupted and deletes it; `false` when it is still there.

@@ -84,11 +84,12 @@ impl NodeTerm {
         if self.labels.is_empty() && self.fields.is_empty() {
             return false;
         }
-        self.labels.iter().all(|requirement| {
-            requirement.matches(labels.get(&*requirement.key).map(String::as_str))
-        }) && self.fields.iter().all(|requirement| {
-            requirement.matches((&*requirement.key == "metadata.name").then_some(name))
-        })
+        self.labels
+            .iter()
+            .all(|requirement| requirement.matches(labels.get(&*requirement.key).map(String::as_str)))
+            && self.fields.iter().all(|requirement| {
+                requirement.matches((&*requirement.key == "metadata.name").then_some(name))
+            })
     }
 }
 
@@ -174,7 +175,8 @@ mod tests {
 
     #[test]
     fn operators_follow_the_api() {
-        let labels: Labels = [("zone".to_owned(), "a".to_owned()), ("size".to_owned(), "7".to_owned())].into();
+        let labels: Labels =
+            [("zone".to_owned(), "a".to_owned()), ("size".to_owned(), "7".to_owned())].into();
         let cases = [
             ("[{matchExpressions: [{key: zone, operator: In, values: [a, b]}]}]", true),
             ("[{matchExpressions: [{key: zone, operator: NotIn, values: [a]}]}]", false),
@@ -196,7 +198,9 @@ mod tests {
 
     #[test]
     fn names_need_every_term() {
-        let field = |values: &str| format!("{{matchFields: [{{key: metadata.name, operator: In, values: {values}}}]}}");
+        let field = |values: &str| {
+            format!("{{matchFields: [{{key: metadata.name, operator: In, values: {values}}}]}}")
+        };
         assert_eq!(terms(&format!("[{}, {}]", field("[b]"), field("[a]"))).names(), Some(vec!["a", "b"]));
         assert_eq!(terms(&format!("[{}, {{}}]", field("[b]"))).names(), None);
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use api_types::k8s::api::core::v1::{Affinity, Pod, PodAffinityTerm, PodSpec, PodStatus, WeightedPodAffinityTerm};
+use api_types::k8s::api::core::v1::{
+    Affinity, Pod, PodAffinityTerm, PodSpec, PodStatus, WeightedPodAffinityTerm,
+};
 use client::Key;
 use jiff::Timestamp;
 

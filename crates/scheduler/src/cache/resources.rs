@@ -236,14 +236,21 @@ mod tests {
     #[test]
     fn sums_containers_steps_and_sidecars() {
         let with = |cpu: &str| format!("{{name: c, resources: {{requests: {{cpu: '{cpu}'}}}}}}");
-        let sidecar =
-            |cpu: &str| format!("{{name: s, restartPolicy: Always, resources: {{requests: {{cpu: '{cpu}'}}}}}}");
+        let sidecar = |cpu: &str| {
+            format!("{{name: s, restartPolicy: Always, resources: {{requests: {{cpu: '{cpu}'}}}}}}")
+        };
         let cases = [
             (format!("{{containers: [{}, {}]}}", with("1"), with("500m")), 1500),
-            (format!("{{containers: [{}], initContainers: [{}, {}]}}", with("1"), with("3"), with("2")), 3000),
+            (
+                format!("{{containers: [{}], initContainers: [{}, {}]}}", with("1"), with("3"), with("2")),
+                3000,
+            ),
             (format!("{{containers: [{}], initContainers: [{}]}}", with("1"), sidecar("2")), 3000),
             // The step after a sidecar runs beside it.
-            (format!("{{containers: [{}], initContainers: [{}, {}]}}", with("1"), sidecar("2"), with("4")), 6000),
+            (
+                format!("{{containers: [{}], initContainers: [{}, {}]}}", with("1"), sidecar("2"), with("4")),
+                6000,
+            ),
             (format!("{{containers: [{}], overhead: {{cpu: 250m}}}}", with("1")), 1250),
             (format!("{{containers: [{}], resources: {{requests: {{cpu: '4'}}}}}}", with("1")), 4000),
         ];

@@ -34,7 +34,8 @@ impl Term {
         }
         namespaces.sort_unstable();
         namespaces.dedup();
-        let parse = |selector| Selector::from_label_selector(selector).unwrap_or_else(|_| Selector::nothing());
+        let parse =
+            |selector| Selector::from_label_selector(selector).unwrap_or_else(|_| Selector::nothing());
         Self {
             topology_key: term.topology_key.as_str().into(),
             namespaces,

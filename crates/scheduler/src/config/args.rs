@@ -38,7 +38,9 @@ impl Args<'_> {
     /// # Errors
     /// When they cannot be read.
     pub fn of<T: DeserializeOwned + Default>(&self, plugin: &str) -> Result<T, ArgsError> {
-        let Some(config) = self.0.iter().find(|config| config.name == plugin) else { return Ok(T::default()) };
+        let Some(config) = self.0.iter().find(|config| config.name == plugin) else {
+            return Ok(T::default());
+        };
         let mut args = config.args.clone();
         match &mut args {
             serde_yaml::Value::Null => return Ok(T::default()),
@@ -136,7 +138,11 @@ pub struct ScoringStrategy {
 
 impl Default for ScoringStrategy {
     fn default() -> Self {
-        Self { kind: StrategyKind::LeastAllocated, resources: cpu_and_memory(), requested_to_capacity_ratio: None }
+        Self {
+            kind: StrategyKind::LeastAllocated,
+            resources: cpu_and_memory(),
+            requested_to_capacity_ratio: None,
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use serde::Deserialize;
 pub use component::config::Error as LoadError;
 
 pub use args::{
-    Args, ArgsError, DefaultPreemptionArgs, DynamicResourcesArgs, FitArgs, InterPodAffinityArgs, NodeAffinityArgs,
-    BalancedArgs, ResourceWeight, ScoringStrategy, ShapePoint, SpreadArgs, StrategyKind, VolumeBindingArgs,
+    Args, ArgsError, BalancedArgs, DefaultPreemptionArgs, DynamicResourcesArgs, FitArgs,
+    InterPodAffinityArgs, NodeAffinityArgs, ResourceWeight, ScoringStrategy, ShapePoint, SpreadArgs,
+    StrategyKind, VolumeBindingArgs,
 };
 pub use points::{Enabled, Plugins, Point, Points};
 
@@ -187,7 +188,8 @@ impl Configuration {
             let field = format!("profiles[{at}].percentageOfNodesToScore");
             share(&field, profile.percentage_of_nodes_to_score);
         }
-        let mut names: Vec<&str> = self.profiles.iter().map(|profile| profile.scheduler_name.as_str()).collect();
+        let mut names: Vec<&str> =
+            self.profiles.iter().map(|profile| profile.scheduler_name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             problems.push("profiles: schedulerName must be different in every profile".to_owned());

@@ -142,7 +142,11 @@ impl Points {
             .collect();
         for custom in &multi.enabled {
             if !everywhere.iter().any(|known| known.name == custom.name) {
-                everywhere.push(Enabled { name: custom.name.clone(), weight: custom.weight, explicit: false });
+                everywhere.push(Enabled {
+                    name: custom.name.clone(),
+                    weight: custom.weight,
+                    explicit: false,
+                });
             }
         }
         Self { plugins, everywhere }
@@ -153,11 +157,15 @@ impl Points {
     pub fn at(&self, point: Point) -> Vec<Enabled> {
         let set = self.set(point);
         let listed = |name: &str| self.everywhere.iter().any(|known| known.name == name);
-        let explicit = |named: &Named| Enabled { name: named.name.clone(), weight: named.weight, explicit: true };
+        let explicit =
+            |named: &Named| Enabled { name: named.name.clone(), weight: named.weight, explicit: true };
         let named = |name: &str| set.enabled.iter().any(|named| named.name == name);
         let mut plugins: Vec<Enabled> =
             set.enabled.iter().filter(|named| listed(&named.name)).map(explicit).collect();
-        let rest = self.everywhere.iter().filter(|known| !named(&known.name) && !disables(&set.disabled, &known.name));
+        let rest = self
+            .everywhere
+            .iter()
+            .filter(|known| !named(&known.name) && !disables(&set.disabled, &known.name));
         plugins.extend(rest.cloned());
         plugins.extend(set.enabled.iter().filter(|named| !listed(&named.name)).map(explicit));
         plugins

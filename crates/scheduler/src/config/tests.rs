@@ -2,7 +2,8 @@ use super::*;
 
 fn parse(text: &str) -> Configuration {
     let text = format!("apiVersion: {API_VERSION}\nkind: KubeSchedulerConfiguration\n{text}");
-    component::config::parse(Path::new("/c.yaml"), &text, &[(API_VERSION, "KubeSchedulerConfiguration")]).unwrap()
+    component::config::parse(Path::new("/c.yaml"), &text, &[(API_VERSION, "KubeSchedulerConfiguration")])
+        .unwrap()
 }
 
 fn names(points: &Points, point: Point) -> Vec<String> {

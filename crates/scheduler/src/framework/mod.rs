@@ -139,7 +139,14 @@ pub trait PreFilter: Send + Sync {
     ) -> Result<PreFiltered, Rejection>;
 
     /// Changes the state as if `added` ran on `node`.
-    fn add_pod(&self, snapshot: &Snapshot<'_>, state: &mut CycleState, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
+    fn add_pod(
+        &self,
+        snapshot: &Snapshot<'_>,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        added: &PodInfo,
+        node: &NodeInfo,
+    ) {
         let _ = (snapshot, state, pod, added, node);
     }
 
@@ -240,7 +247,13 @@ pub trait Score: Send + Sync {
 pub trait Reserve: Send + Sync {
     /// # Errors
     /// Why they cannot be kept.
-    fn reserve(&self, snapshot: &Snapshot<'_>, state: &mut CycleState, pod: &PodInfo, node: &NodeInfo) -> Verdict;
+    fn reserve(
+        &self,
+        snapshot: &Snapshot<'_>,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Verdict;
     /// Gives them back; must do nothing when they were not kept.
     fn unreserve(&self, state: &CycleState, pod: &PodInfo);
 }
@@ -260,8 +273,13 @@ pub trait PreBind: Send + Sync {
 
     /// # Errors
     /// What went wrong; the pod goes back to the queue.
-    async fn pre_bind(&self, client: &Client, state: &CycleState, pod: &PodInfo, node: &str)
-    -> Result<(), anyhow::Error>;
+    async fn pre_bind(
+        &self,
+        client: &Client,
+        state: &CycleState,
+        pod: &PodInfo,
+        node: &str,
+    ) -> Result<(), anyhow::Error>;
 }
 
 /// Binds.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Bind, CycleState, Filter, Permit, Plugin, PostBind, PostFilter, PreBind, PreEnqueue, PreFilter, PreScore, QueueSort,
-    Reserve, Score, Snapshot, Verdict,
+    Bind, CycleState, Filter, Permit, Plugin, PostBind, PostFilter, PreBind, PreEnqueue, PreFilter, PreScore,
+    QueueSort, Reserve, Score, Snapshot, Verdict,
 };
 use crate::cache::{NodeInfo, PodInfo};
 use crate::config::{Point, Points};
@@ -245,7 +245,8 @@ impl Assembly<'_> {
         for enabled in self.points.at(point) {
             let unknown =
                 || ProfileError::Unknown { profile: self.profile.to_owned(), plugin: enabled.name.clone() };
-            let at = self.plugins.iter().position(|plugin| plugin.name() == enabled.name).ok_or_else(unknown)?;
+            let at =
+                self.plugins.iter().position(|plugin| plugin.name() == enabled.name).ok_or_else(unknown)?;
             let plugin = &self.plugins[at];
             match part(Arc::clone(plugin)) {
                 Some(part) => entries.push(Entry {

@@ -137,7 +137,8 @@ impl Diagnosis {
                 *counts.entry(reason).or_default() += others;
             }
         }
-        let mut lines: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let mut lines: Vec<String> =
+            counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         lines.sort_unstable();
         lines
     }

@@ -55,8 +55,9 @@ impl Score for BalancedAllocation {
     fn score(&self, _: &Snapshot<'_>, _: &CycleState, pod: &PodInfo, node: &NodeInfo) -> i64 {
         let resources = self.resources.0.iter().filter_map(|resource| exact(&resource.name, pod, node));
         let shares = resources.map(|amounts| (amounts.wanted as f64 / amounts.all as f64).min(1.0));
-        let (count, sum, squares) =
-            shares.fold((0.0, 0.0, 0.0), |(n, sum, squares), share| (n + 1.0, sum + share, squares + share * share));
+        let (count, sum, squares) = shares.fold((0.0, 0.0, 0.0), |(n, sum, squares), share| {
+            (n + 1.0, sum + share, squares + share * share)
+        });
         if count < 2.0 {
             return MAX_SCORE;
         }

@@ -88,7 +88,8 @@ fn ineligible(snapshot: &Snapshot<'_>, pod: &PodInfo, diagnosis: &Diagnosis) -> 
     if diagnosis.code(node.slot) == Code::Unresolvable {
         return None;
     }
-    let leaving = |other: &&Arc<PodInfo>| other.priority < pod.priority && other.terminating() && preempted(other);
+    let leaving =
+        |other: &&Arc<PodInfo>| other.priority < pod.priority && other.terminating() && preempted(other);
     node.pods.iter().find(leaving).map(|_| "not eligible due to a terminating pod on the nominated node.")
 }
 

@@ -38,7 +38,8 @@ impl Score for ImageLocality {
         };
         let spec = pod.spec();
         let images = spec.init_containers.iter().flatten().chain(&spec.containers);
-        let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref()?.reference.as_deref());
+        let volumes =
+            spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref()?.reference.as_deref());
         let sum: i64 = images
             .map(|container| container.image.as_deref())
             .chain(volumes.map(Some))

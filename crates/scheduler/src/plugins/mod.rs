@@ -65,7 +65,7 @@ pub fn make(name: &str, build: &Build<'_>) -> Result<Option<Arc<dyn Plugin>>, Ar
         "NodeVolumeLimits" => Arc::new(node_volume_limits::NodeVolumeLimits),
         "VolumeBinding" => Arc::new(volume_binding::VolumeBinding::new(build)?),
         "VolumeZone" => Arc::new(volume_zone::VolumeZone),
-        "NodeDeclaredFeatures" => Arc::new(node_declared_features::NodeDeclaredFeatures),
+        "NodeDeclaredFeatures" => Arc::new(node_declared_features::NodeDeclaredFeatures::new(build)),
         "ImageLocality" => Arc::new(image_locality::ImageLocality),
         "DefaultBinder" => Arc::new(default_binder::DefaultBinder),
         "DynamicResources" => Arc::new(dynamic_resources::DynamicResources::new(build)?),
@@ -79,7 +79,10 @@ fn check_shape(plugin: &str, shape: &[ShapePoint]) -> Result<(), ArgsError> {
         "shape needs at least one point"
     } else if shape.windows(2).any(|pair| pair[0].utilization >= pair[1].utilization) {
         "utilization values of shape must grow from point to point"
-    } else if shape.iter().any(|point| !(0..=100).contains(&point.utilization) || !(0..=10).contains(&point.score)) {
+    } else if shape
+        .iter()
+        .any(|point| !(0..=100).contains(&point.utilization) || !(0..=10).contains(&point.score))
+    {
         "utilization must be between 0 and 100 and score between 0 and 10"
     } else {
         return Ok(());

@@ -6,8 +6,8 @@ use super::Build;
 use crate::cache::{NodeInfo, NodeTerm, NodeTerms, PodInfo};
 use crate::config::{ArgsError, NodeAffinityArgs};
 use crate::framework::{
-    CycleState, Event, Filter, Plugin, PreFilter, PreFiltered, PreScore, PreScored, Rejection, Score, Snapshot,
-    Verdict, normalize_by_largest,
+    CycleState, Event, Filter, Plugin, PreFilter, PreFiltered, PreScore, PreScored, Rejection, Score,
+    Snapshot, Verdict, normalize_by_largest,
 };
 
 const MISMATCH: &str = "node(s) didn't match Pod's node affinity/selector";
@@ -62,7 +62,8 @@ impl Plugin for NodeAffinity {
         match event {
             Event::NodeAdded(node) | Event::NodeChanged { new: node, .. } => self.fits(pod, node).is_ok(),
             Event::Updated { old, new } => {
-                old.spec().node_selector != new.spec().node_selector || old.spec().affinity != new.spec().affinity
+                old.spec().node_selector != new.spec().node_selector
+                    || old.spec().affinity != new.spec().affinity
             }
             _ => false,
         }

@@ -4,13 +4,23 @@ use std::sync::Arc;
 
 use api_types::k8s::api::core::v1::Container;
 
+use super::Build;
 use crate::cache::{NodeInfo, PodInfo};
 use crate::framework::{
     CycleState, Event, Filter, Plugin, PreFilter, PreFiltered, Rejection, Snapshot, Verdict,
 };
 
 /// The plugin.
-pub struct NodeDeclaredFeatures;
+pub struct NodeDeclaredFeatures {
+    enabled: bool,
+}
+
+impl NodeDeclaredFeatures {
+    /// From the feature gates.
+    pub fn new(build: &Build<'_>) -> Self {
+        Self { enabled: build.features.enabled("NodeDeclaredFeatures") }
+    }
+}
 
 /// What the pod needs; not empty.
 #[derive(Clone)]
@@ -28,7 +38,9 @@ impl Plugin for NodeDeclaredFeatures {
     }
     fn hint(&self, _: &Snapshot<'_>, event: &Event<'_>, pod: &PodInfo) -> bool {
         match event {
-            Event::NodeAdded(node) | Event::NodeChanged { new: node, .. } => missing(&needs(pod), node).is_empty(),
+            Event::NodeAdded(node) | Event::NodeChanged { new: node, .. } => {
+                missing(&needs(pod), node).is_empty()
+            }
             Event::Updated { old, new } => needs(old) != needs(new),
             _ => false,
         }
@@ -43,7 +55,7 @@ impl PreFilter for NodeDeclaredFeatures {
         pod: &PodInfo,
     ) -> Result<PreFiltered, Rejection> {
         let needs = needs(pod);
-        if needs.is_empty() {
+        if needs.is_empty() || !self.enabled {
             return Ok(PreFiltered::Skip);
         }
         state.put(Needs(needs));

@@ -43,7 +43,9 @@ impl PreFilter for NodePorts {
 impl Filter for NodePorts {
     fn filter(&self, _: &Snapshot<'_>, _: &CycleState, pod: &PodInfo, node: &NodeInfo) -> Verdict {
         if conflict(&pod.ports, &node.ports) {
-            return Err(Rejection::unschedulable("node(s) didn't have free ports for the requested pod ports"));
+            return Err(Rejection::unschedulable(
+                "node(s) didn't have free ports for the requested pod ports",
+            ));
         }
         Ok(())
     }
@@ -65,7 +67,8 @@ mod tests {
 
     #[test]
     fn any_address_conflicts_with_each() {
-        let port = |ip: &str, protocol: &str, port| HostPort { ip: ip.into(), protocol: protocol.into(), port };
+        let port =
+            |ip: &str, protocol: &str, port| HostPort { ip: ip.into(), protocol: protocol.into(), port };
         let used = [port("10.0.0.1", "TCP", 80)];
         for (wanted, expected) in [
             (port("0.0.0.0", "TCP", 80), true),

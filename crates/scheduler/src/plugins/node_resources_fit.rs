@@ -7,8 +7,8 @@ use super::node_resources::{Amounts, Weights};
 use crate::cache::{NodeInfo, PodInfo, Resources, is_extended};
 use crate::config::{ArgsError, FitArgs, ShapePoint, StrategyKind};
 use crate::framework::{
-    Code, CycleState, Event, Filter, MAX_SCORE, Plugin, PreFilter, PreFiltered, Reason, Rejection, Score, Snapshot,
-    Verdict,
+    Code, CycleState, Event, Filter, MAX_SCORE, Plugin, PreFilter, PreFiltered, Reason, Rejection, Score,
+    Snapshot, Verdict,
 };
 
 /// The plugin.
@@ -147,9 +147,15 @@ impl Filter for NodeResourcesFit {
 impl Score for NodeResourcesFit {
     fn score(&self, _: &Snapshot<'_>, _: &CycleState, pod: &PodInfo, node: &NodeInfo) -> i64 {
         match self.kind {
-            StrategyKind::LeastAllocated => self.weights.mean(pod, node, |Amounts { wanted, all }| {
-                if wanted > all { 0 } else { (all - wanted) * MAX_SCORE / all }
-            }),
+            StrategyKind::LeastAllocated => {
+                self.weights.mean(
+                    pod,
+                    node,
+                    |Amounts { wanted, all }| {
+                        if wanted > all { 0 } else { (all - wanted) * MAX_SCORE / all }
+                    },
+                )
+            }
             StrategyKind::MostAllocated => {
                 self.weights.mean(pod, node, |Amounts { wanted, all }| wanted.min(all) * MAX_SCORE / all)
             }
@@ -176,7 +182,11 @@ mod tests {
         let node = testing::node("{cpu: '1', memory: 1Gi, pods: '1', example.com/gpu: '1'}", &["cpu: 500m"]);
         let cases: &[(&str, &[&str], Code)] = &[
             ("cpu: 600m", &["Too many pods", "Insufficient cpu"], Code::Unschedulable),
-            ("cpu: '2', memory: 2Gi", &["Too many pods", "Insufficient cpu", "Insufficient memory"], Code::Unresolvable),
+            (
+                "cpu: '2', memory: 2Gi",
+                &["Too many pods", "Insufficient cpu", "Insufficient memory"],
+                Code::Unresolvable,
+            ),
             ("example.com/gpu: '2'", &["Too many pods", "Insufficient example.com/gpu"], Code::Unresolvable),
             ("cpu: 500m", &["Too many pods"], Code::Unschedulable),
         ];
@@ -197,10 +207,9 @@ mod tests {
         let pod = testing::pod_requesting("cpu: '1', memory: 2Gi");
         let cache = testing::empty_cache();
         let ratio = "{scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [{utilization: 0, score: 0}, {utilization: 100, score: 10}]}}}";
-        for (args, expected) in
-            [("{}", 50), ("{scoringStrategy: {type: MostAllocated}}", 50), (ratio, 50)]
-        {
-            let score = cache.with_snapshot(|snapshot| plugin(args).score(snapshot, &CycleState::default(), &pod, &node));
+        for (args, expected) in [("{}", 50), ("{scoringStrategy: {type: MostAllocated}}", 50), (ratio, 50)] {
+            let score = cache
+                .with_snapshot(|snapshot| plugin(args).score(snapshot, &CycleState::default(), &pod, &node));
             assert_eq!(score, expected, "{args}");
         }
         let free = testing::node("{cpu: '4', memory: 8Gi, pods: '10'}", &[]);

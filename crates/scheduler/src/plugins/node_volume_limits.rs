@@ -92,7 +92,9 @@ fn collect(objects: &Objects, pod: &PodInfo, into: &mut HashSet<(String, String)
             }
             None => {
                 let class = volumes::class(objects, &claim);
-                into.extend(class.map(|class| (class.provisioner.clone(), format!("{}/{name}", pod.namespace))));
+                into.extend(
+                    class.map(|class| (class.provisioner.clone(), format!("{}/{name}", pod.namespace))),
+                );
             }
         }
     }

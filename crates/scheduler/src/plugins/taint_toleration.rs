@@ -54,7 +54,8 @@ impl PreScore for TaintToleration {
         nodes: &[&NodeInfo],
     ) -> Result<PreScored, Rejection> {
         // Without such taints all nodes score the same.
-        let discouraged = nodes.iter().any(|node| node.taints().iter().any(|taint| taint.effect == "PreferNoSchedule"));
+        let discouraged =
+            nodes.iter().any(|node| node.taints().iter().any(|taint| taint.effect == "PreferNoSchedule"));
         Ok(if discouraged { PreScored::Look } else { PreScored::Skip })
     }
 }
@@ -66,7 +67,8 @@ impl Score for TaintToleration {
             matches!(toleration.effect.as_deref(), None | Some("" | "PreferNoSchedule"))
         });
         let intolerable = node.taints().iter().filter(|taint| {
-            taint.effect == "PreferNoSchedule" && !tolerations.clone().any(|toleration| tolerates(toleration, taint))
+            taint.effect == "PreferNoSchedule"
+                && !tolerations.clone().any(|toleration| tolerates(toleration, taint))
         });
         i64::try_from(intolerable.count()).unwrap_or(i64::MAX)
     }

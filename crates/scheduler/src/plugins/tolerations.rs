@@ -28,7 +28,8 @@ pub fn untolerated<'a>(
     tolerations: Option<&Vec<Toleration>>,
     counts: impl Fn(&str) -> bool,
 ) -> Option<&'a Taint> {
-    let tolerated = |taint: &Taint| tolerations.into_iter().flatten().any(|toleration| tolerates(toleration, taint));
+    let tolerated =
+        |taint: &Taint| tolerations.into_iter().flatten().any(|toleration| tolerates(toleration, taint));
     taints.iter().find(|taint| counts(&taint.effect) && !tolerated(taint))
 }
 

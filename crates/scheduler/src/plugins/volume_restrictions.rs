@@ -42,7 +42,8 @@ impl Plugin for VolumeRestrictions {
     fn hint(&self, _: &Snapshot<'_>, event: &Event<'_>, pod: &PodInfo) -> bool {
         match event {
             Event::PodRemoved(removed) => {
-                let shares = |(name, _): &(Arc<str>, bool)| removed.claims.iter().any(|(other, _)| other == name);
+                let shares =
+                    |(name, _): &(Arc<str>, bool)| removed.claims.iter().any(|(other, _)| other == name);
                 (pod.namespace == removed.namespace && pod.claims.iter().any(shares)) || collide(pod, removed)
             }
             Event::Claim(claim) => volumes::uses(pod, claim),
@@ -79,7 +80,14 @@ impl PreFilter for VolumeRestrictions {
         Ok(PreFiltered::Look)
     }
 
-    fn add_pod(&self, _: &Snapshot<'_>, state: &mut CycleState, pod: &PodInfo, added: &PodInfo, _: &NodeInfo) {
+    fn add_pod(
+        &self,
+        _: &Snapshot<'_>,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        added: &PodInfo,
+        _: &NodeInfo,
+    ) {
         if let Some(exclusive) = state.get_mut::<Exclusive>() {
             exclusive.change(pod, added, |users, more| users + more);
         }

@@ -99,7 +99,9 @@ impl Filter for VolumeZone {
         if !LABELS.iter().any(|(label, _)| labels.contains_key(*label)) {
             return Ok(());
         }
-        let fits = |(label, values): &(&str, Vec<String>)| labels.get(*label).is_some_and(|own| values.contains(own));
+        let fits = |(label, values): &(&str, Vec<String>)| {
+            labels.get(*label).is_some_and(|own| values.contains(own))
+        };
         if zones.iter().all(fits) {
             return Ok(());
         }

@@ -22,7 +22,11 @@ pub const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 ///
 /// # Errors
 /// When it does not exist.
-pub fn claim(objects: &Objects, namespace: &str, name: &str) -> Result<Arc<PersistentVolumeClaim>, Rejection> {
+pub fn claim(
+    objects: &Objects,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<PersistentVolumeClaim>, Rejection> {
     let found = objects.claims.store().find(namespace, name);
     found.ok_or_else(|| Rejection::unresolvable(format!("persistentvolumeclaim {name:?} not found")))
 }

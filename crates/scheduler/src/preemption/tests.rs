@@ -17,7 +17,8 @@ fn preempt(world: &World, cpu: &str) -> Result<(String, Vec<String>), String> {
     let configuration = crate::config::Configuration::default();
     let features = component::features::Features::default();
     let profile =
-        crate::process::profile(&configuration.profiles[0], &configuration, &features, &world.objects).unwrap();
+        crate::process::profile(&configuration.profiles[0], &configuration, &features, &world.objects)
+            .unwrap();
     let incoming = pod(&running("in", "''", 100, cpu, ""));
     world.with_snapshot(|snapshot| {
         let mut state = CycleState::default();

@@ -85,7 +85,8 @@ impl Budgets {
         let parse = |budget: Arc<PodDisruptionBudget>| {
             let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
             // Neither an absent nor an empty selector protects here.
-            let selector = Selector::from_label_selector(selector).ok().filter(|parsed| !parsed.is_everything())?;
+            let selector =
+                Selector::from_label_selector(selector).ok().filter(|parsed| !parsed.is_everything())?;
             Some((budget, selector))
         };
         Self(snapshot.objects.budgets.store().list().into_iter().filter_map(parse).collect())

@@ -203,7 +203,12 @@ impl Queue {
     }
 
     /// Wakes one pod; `false` when it is not waiting for a change or still held back.
-    pub fn release(&mut self, uid: &str, now: Instant, gate: impl Fn(&PodInfo) -> Option<&'static str>) -> bool {
+    pub fn release(
+        &mut self,
+        uid: &str,
+        now: Instant,
+        gate: impl Fn(&PodInfo) -> Option<&'static str>,
+    ) -> bool {
         let waiting = |(_, place): &(_, Place)| matches!(place, Place::Unschedulable | Place::Gated(_));
         if !self.pods.get(uid).is_some_and(waiting) {
             return false;
@@ -226,7 +231,8 @@ impl Queue {
     /// Tries pods again that have waited for the longest time allowed.
     pub fn flush(&mut self, now: Instant, gate: impl Fn(&PodInfo) -> Option<&'static str>) {
         let limit = self.limits.max_unschedulable;
-        let stale = |(pod, place): &(QueuedPod, Place)| *place == Place::Unschedulable && now - pod.since > limit;
+        let stale =
+            |(pod, place): &(QueuedPod, Place)| *place == Place::Unschedulable && now - pod.since > limit;
         let stale = |uid: &&Uid| self.pods.get(*uid).is_some_and(stale);
         let uids: Vec<Uid> = self.waiting.iter().filter(stale).cloned().collect();
         for uid in uids {
@@ -273,7 +279,7 @@ impl Queue {
             Place::ErrorBackoff(key) => drop(self.error_backoff.insert(key, Arc::clone(&uid))),
             Place::Unschedulable | Place::Gated(_) => {
                 self.waiting.insert(Arc::clone(&uid));
-            },
+            }
         }
         self.pods.insert(uid, (pod, place));
     }
@@ -289,7 +295,7 @@ impl Queue {
             Place::ErrorBackoff(key) => drop(self.error_backoff.remove(&key)),
             Place::Unschedulable | Place::Gated(_) => {
                 self.waiting.remove(uid);
-            },
+            }
         }
         Some((pod, place))
     }

@@ -20,9 +20,8 @@ fn rank_first_then_age() {
     for (at, (name, rank)) in [("a", 0), ("b", 5), ("c", 0), ("d", 5)].into_iter().enumerate() {
         queue.add(pod(name), rank, None, start + secs(at as u64));
     }
-    let order: Vec<String> = std::iter::from_fn(|| queue.pop(start + secs(9)))
-        .map(|pod| pod.info.key.name.to_string())
-        .collect();
+    let order: Vec<String> =
+        std::iter::from_fn(|| queue.pop(start + secs(9))).map(|pod| pod.info.key.name.to_string()).collect();
     assert_eq!(order, ["b", "d", "a", "c"]);
 }
 

@@ -64,7 +64,9 @@ fn every_node_gets_its_turn() {
     for _ in 0..3 {
         let mut state = CycleState::default();
         let evaluated = world.with_snapshot(|snapshot| {
-            schedule(&profile, snapshot, &mut state, &pod_requesting("cpu: '1'"), &mut rotation).unwrap().evaluated
+            schedule(&profile, snapshot, &mut state, &pod_requesting("cpu: '1'"), &mut rotation)
+                .unwrap()
+                .evaluated
         });
         starts.push((evaluated, rotation.next));
     }

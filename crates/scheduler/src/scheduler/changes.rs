@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_types::k8s::api::core::v1::{Node, Pod};
-use client::Change;
+use client::{Change, Key};
 use tokio::time::Instant;
 
 use super::{Scheduler, gate};
@@ -15,6 +15,10 @@ use crate::metrics;
 impl Scheduler {
     /// Applies one change.
     pub(super) fn apply(&mut self, input: Input) {
+        // Pods that come without a node change nothing for the others; those are noticed one by one.
+        if !matches!(input, Input::Pod(_)) {
+            self.shared.forget();
+        }
         match input {
             Input::Node(change) => self.node(change),
             Input::Pod(change) => self.pod(change),
@@ -31,18 +35,24 @@ impl Scheduler {
                     self.wake(&Event::Volume(volume));
                 }
             }
-            Input::StorageClass(_) => self.wake(&Event::StorageClass),
-            Input::CsiNode(_) => self.wake(&Event::CsiNode),
-            Input::CsiDriver(_) => self.wake(&Event::CsiDriver),
-            Input::Capacity(_) => self.wake(&Event::Capacity),
+            Input::StorageClass(change) => self.wake_after(&change.key, &Event::StorageClass),
+            Input::CsiNode(change) => self.wake_after(&change.key, &Event::CsiNode),
+            Input::CsiDriver(change) => self.wake_after(&change.key, &Event::CsiDriver),
+            Input::Capacity(change) => self.wake_after(&change.key, &Event::Capacity),
             Input::ResourceClaim(change) => {
                 if let Some(claim) = change.latest() {
                     self.wake(&Event::ResourceClaim(claim));
                 }
             }
-            Input::Slice(_) => self.wake(&Event::Slice),
-            Input::DeviceClass(_) => self.wake(&Event::DeviceClass),
+            Input::Slice(change) => self.wake_after(&change.key, &Event::Slice),
+            Input::DeviceClass(change) => self.wake_after(&change.key, &Event::DeviceClass),
         }
+    }
+
+    /// For objects whose contents plugins read from the mirror.
+    fn wake_after(&mut self, key: &Key, event: &Event<'_>) {
+        tracing::trace!(%key, event = event.label(), "changed");
+        self.wake(event);
     }
 
     fn node(&mut self, change: Change<Node>) {
@@ -80,6 +90,7 @@ impl Scheduler {
         } else if info.terminating() {
             self.queue.remove(&info.uid);
             self.nominated.remove(&info.uid);
+            self.shared.forget();
         } else if self.profiles.contains_key(info.scheduler_name()) {
             self.pod_waiting(info);
         }
@@ -87,8 +98,11 @@ impl Scheduler {
 
     fn pod_gone(&mut self, uid: &str) {
         self.queue.remove(uid);
-        self.nominated.remove(uid);
+        if self.nominated.remove(uid).is_some() {
+            self.shared.forget();
+        }
         if let Some(gone) = self.cache.remove_pod(uid) {
+            self.shared.forget();
             self.wake(&Event::PodRemoved(&gone));
         }
     }
@@ -98,6 +112,9 @@ impl Scheduler {
         self.nominated.remove(&info.uid);
         let confirmed = self.cache.is_assumed(&info.uid);
         let before = self.cache.pod(&info.uid).cloned();
+        if !confirmed {
+            self.shared.forget();
+        }
         self.cache.set_pod(Arc::clone(&info));
         match before {
             Some(old) if !confirmed => {
@@ -122,12 +139,16 @@ impl Scheduler {
         let Some(old) = self.queue.get(&info.uid).map(|pod| Arc::clone(&pod.info)) else {
             if let Some(node) = info.nominated() {
                 self.nominated.add(Arc::clone(&info), node);
+                self.shared.forget();
             }
             let gate = profile.gate(&self.objects, &info);
             let queue = if gate.is_some() { "gated" } else { "active" };
             metrics::incoming("PodAdd", queue, 1);
             return self.queue.add(info, rank, gate, Instant::now());
         };
+        if old.nominated() != info.nominated() {
+            self.shared.forget();
+        }
         match (old.nominated(), info.nominated()) {
             (Some(_), None) => drop(self.nominated.remove(&info.uid)),
             (_, Some(node)) => self.nominated.add(Arc::clone(&info), node),
@@ -135,7 +156,8 @@ impl Scheduler {
         }
         self.queue.replace(Arc::clone(&info), rank);
         let event = Event::Updated { old: &old, new: &info };
-        if old.pod.spec != info.pod.spec || old.labels() != info.labels() || old.pod.status != info.pod.status {
+        if old.pod.spec != info.pod.spec || old.labels() != info.labels() || old.pod.status != info.pod.status
+        {
             self.wake_one(&event, &info.uid);
         }
     }

@@ -123,7 +123,8 @@ impl<'a> Search<'a> {
     fn agrees(&self, claim: usize, request: &Request, at: usize) -> bool {
         let constraints = self.wanted[claim].constraints.iter();
         constraints.filter(|constraint| concerns(constraint, request)).all(|constraint| {
-            let others = self.taken.iter().filter(|taken| taken.claim == claim && concerns(constraint, taken.request));
+            let others =
+                self.taken.iter().filter(|taken| taken.claim == claim && concerns(constraint, taken.request));
             let mut others = others.map(|taken| &self.devices[taken.device]);
             let device = &self.devices[at];
             match (&constraint.match_attribute, &constraint.distinct_attribute) {
@@ -148,7 +149,9 @@ fn concerns(constraint: &DeviceConstraint, request: &Request) -> bool {
 
 fn named(names: Option<&[String]>, request: &Request) -> bool {
     let main = request.name.split('/').next().unwrap_or_default();
-    names.is_none_or(|names| names.is_empty() || names.iter().any(|name| *name == request.name || name == main))
+    names.is_none_or(|names| {
+        names.is_empty() || names.iter().any(|name| *name == request.name || name == main)
+    })
 }
 
 fn tolerates(toleration: &DeviceToleration, taint: &DeviceTaint) -> bool {
@@ -159,7 +162,9 @@ fn tolerates(toleration: &DeviceToleration, taint: &DeviceTaint) -> bool {
         && unset_or(&toleration.key, &taint.key)
         && match toleration.operator.as_deref() {
             Some("Exists") => true,
-            _ => toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default(),
+            _ => {
+                toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+            }
         }
 }
 

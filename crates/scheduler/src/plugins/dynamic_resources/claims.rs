@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use api_types::k8s::api::core::v1::{Container, ContainerExtendedResourceRequest};
 use api_types::k8s::api::resource::v1::{
-    DeviceClass, DeviceConstraint, DeviceRequest, DeviceSelector, DeviceToleration, ExactDeviceRequest, ResourceClaim,
+    DeviceClass, DeviceConstraint, DeviceRequest, DeviceSelector, DeviceToleration, ExactDeviceRequest,
+    ResourceClaim,
 };
 use api_types::quantity::Quantity;
 use client::kube::ResourceExt;
@@ -129,7 +130,8 @@ pub fn has_claims(pod: &PodInfo) -> bool {
 /// # Errors
 /// When one is not there yet, or is not the pod's.
 pub fn of_pod(objects: &Objects, pod: &PodInfo) -> Result<Vec<Arc<ResourceClaim>>, Rejection> {
-    let statuses = pod.status().and_then(|status| status.resource_claim_statuses.as_deref()).unwrap_or_default();
+    let statuses =
+        pod.status().and_then(|status| status.resource_claim_statuses.as_deref()).unwrap_or_default();
     let mut claims = Vec::new();
     for reference in pod.spec().resource_claims.iter().flatten() {
         let made = statuses.iter().find(|status| status.name == reference.name);
@@ -185,7 +187,9 @@ pub fn extended(objects: &Objects, pod: &PodInfo) -> Option<(Wanted, Vec<Contain
     let (mut requests, mut mappings) = (Vec::new(), Vec::new());
     let spec = pod.spec();
     for (at, container) in spec.init_containers.iter().flatten().chain(&spec.containers).enumerate() {
-        let served = amounts(container).into_iter().filter_map(|(name, count)| Some((classes.get(&name)?, name, count)));
+        let served = amounts(container)
+            .into_iter()
+            .filter_map(|(name, count)| Some((classes.get(&name)?, name, count)));
         for (number, (class, resource, count)) in served.enumerate() {
             let name = format!("container-{at}-request-{number}");
             mappings.push(ContainerExtendedResourceRequest {
@@ -212,7 +216,8 @@ pub fn extended(objects: &Objects, pod: &PodInfo) -> Option<(Wanted, Vec<Contain
 fn amounts(container: &Container) -> Vec<(String, usize)> {
     let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
     let counted = requests.into_iter().flatten().filter_map(|(name, quantity)| {
-        let count = usize::try_from(Quantity::parse(&quantity.0).ok()?.value()).ok().filter(|count| *count > 0)?;
+        let count =
+            usize::try_from(Quantity::parse(&quantity.0).ok()?.value()).ok().filter(|count| *count > 0)?;
         (is_extended(name) || name.starts_with(IMPLICIT)).then(|| (name.clone(), count))
     });
     counted.collect()

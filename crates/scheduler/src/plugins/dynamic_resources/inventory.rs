@@ -60,7 +60,8 @@ impl Inventory {
         let mut inventory = Self::default();
         for slices in order.iter().filter_map(|key| pools.remove(key)) {
             // The missing slices could have the device that "all" means, or forbid one.
-            if slices.first().is_some_and(|slice| slice.spec.pool.resource_slice_count != slices.len() as i64) {
+            if slices.first().is_some_and(|slice| slice.spec.pool.resource_slice_count != slices.len() as i64)
+            {
                 continue;
             }
             for slice in slices {
@@ -84,7 +85,8 @@ impl Inventory {
         for slice in &self.shared {
             let spec = &slice.spec;
             let reaches = |all: Option<bool>, selector: Option<&NodeSelector>| {
-                all == Some(true) || selector.is_some_and(|s| NodeTerms::new(s).matches(&node.name, node.labels()))
+                all == Some(true)
+                    || selector.is_some_and(|s| NodeTerms::new(s).matches(&node.name, node.labels()))
             };
             if spec.per_device_node_selection == Some(true) {
                 let usable = |device: &Device| {
@@ -100,7 +102,12 @@ impl Inventory {
     }
 }
 
-fn collect(slice: &Arc<ResourceSlice>, local: bool, usable: impl Fn(&Device) -> bool, into: &mut Vec<Available>) {
+fn collect(
+    slice: &Arc<ResourceSlice>,
+    local: bool,
+    usable: impl Fn(&Device) -> bool,
+    into: &mut Vec<Available>,
+) {
     for (at, device) in slice.spec.devices.iter().flatten().enumerate() {
         let served = device.consumes_counters.as_ref().is_none_or(Vec::is_empty)
             && device.binding_conditions.as_ref().is_none_or(Vec::is_empty)

@@ -22,8 +22,8 @@ use super::Build;
 use crate::cache::{NodeInfo, NodeTerms, PodInfo, Slot};
 use crate::config::{ArgsError, DynamicResourcesArgs};
 use crate::framework::{
-    CycleState, Diagnosis, Event, Filter, NoRemedy, Objects, Plugin, PostFilter, PreBind, PreEnqueue, PreFilter,
-    PreFiltered, Profile, Rejection, Remedy, Reserve, Snapshot, Verdict,
+    CycleState, Diagnosis, Event, Filter, NoRemedy, Objects, Plugin, PostFilter, PreBind, PreEnqueue,
+    PreFilter, PreFiltered, Profile, Rejection, Remedy, Reserve, Snapshot, Verdict,
 };
 use claims::Wanted;
 use inventory::{DeviceId, Inventory};
@@ -31,6 +31,8 @@ use inventory::{DeviceId, Inventory};
 /// The plugin.
 pub struct DynamicResources {
     objects: Objects,
+    /// Whether device classes may serve extended resources.
+    serves_extended: bool,
     selectors: selector::Selectors,
     /// Allocations that the server does not show yet, by uid of the claim (of the pod for its extended resources).
     pending: Mutex<HashMap<String, AllocationResult>>,
@@ -62,7 +64,8 @@ impl DynamicResources {
     pub fn new(build: &Build<'_>) -> Result<Self, ArgsError> {
         build.args.of::<DynamicResourcesArgs>("DynamicResources")?;
         let (selectors, pending) = (selector::Selectors::default(), Mutex::default());
-        Ok(Self { objects: build.objects.clone(), selectors, pending })
+        let serves_extended = build.features.enabled("DRAExtendedResource");
+        Ok(Self { objects: build.objects.clone(), serves_extended, selectors, pending })
     }
 }
 
@@ -97,13 +100,15 @@ impl Plugin for DynamicResources {
 
     fn hint(&self, _: &Snapshot<'_>, event: &Event<'_>, pod: &PodInfo) -> bool {
         let needs_devices = || {
-            claims::has_claims(pod) || pod.requests.exact.scalars.iter().any(|(name, _)| crate::cache::is_extended(name))
+            claims::has_claims(pod)
+                || pod.requests.exact.scalars.iter().any(|(name, _)| crate::cache::is_extended(name))
         };
         match event {
             // Another claim that was given up may free devices.
             Event::ResourceClaim(_) | Event::Slice | Event::DeviceClass => needs_devices(),
             Event::Updated { old, new } => {
-                let names = |pod: &PodInfo| pod.status().and_then(|status| status.resource_claim_statuses.clone());
+                let names =
+                    |pod: &PodInfo| pod.status().and_then(|status| status.resource_claim_statuses.clone());
                 names(old) != names(new)
             }
             Event::NodeAdded(_) => true,
@@ -134,7 +139,7 @@ impl PreFilter for DynamicResources {
         cycle.put(State::default());
         let objects = snapshot.objects;
         let claims = claims::of_pod(objects, pod)?;
-        let extended = claims::extended(objects, pod);
+        let extended = if self.serves_extended { claims::extended(objects, pod) } else { None };
         if claims.is_empty() && extended.is_none() {
             return Ok(PreFiltered::Skip);
         }
@@ -143,7 +148,8 @@ impl PreFilter for DynamicResources {
         let pending = self.pending.lock();
         for claim in claims {
             let known = claim.status.as_ref().and_then(|status| status.allocation.clone());
-            let known = known.or_else(|| pending.get(claim.metadata.uid.as_deref().unwrap_or_default()).cloned());
+            let known =
+                known.or_else(|| pending.get(claim.metadata.uid.as_deref().unwrap_or_default()).cloned());
             match known {
                 Some(allocation) => {
                     if !claims::has_room(&claim, pod) {
@@ -224,9 +230,7 @@ impl PostFilter for DynamicResources {
                 && allocation.node_selector.as_ref().is_some_and(|selector| !somewhere(selector))
         });
         match misplaced {
-            Some((claim, _)) => {
-                Ok(Remedy { deallocate: vec![Key::of(&**claim)], ..Remedy::default() })
-            }
+            Some((claim, _)) => Ok(Remedy { deallocate: vec![Key::of(&**claim)], ..Remedy::default() }),
             None => Err(Rejection::unschedulable("still not schedulable").into()),
         }
     }

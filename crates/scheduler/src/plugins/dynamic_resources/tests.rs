@@ -38,11 +38,10 @@ fn devices(world: &World, claim: &str) -> Vec<String> {
     let text = format!("metadata: {{name: c, namespace: d, uid: u}}\nspec: {{devices: {{{claim}}}}}");
     let text = text.replace("{name: c,", "{name: claim,");
     world.objects.resource_claims.apply(Key::new("d", "claim"), Some(serde_yaml::from_str(&text).unwrap()));
-    let incoming = pod(
-        "metadata: {name: p, namespace: d, uid: p}
-spec: {containers: [], resourceClaims: [{name: rc, resourceClaimName: claim}]}",
-    );
-    let (plugin, mut cycle) = (build("{}", |build| DynamicResources::new(build).unwrap()), CycleState::default());
+    let incoming = pod("metadata: {name: p, namespace: d, uid: p}
+spec: {containers: [], resourceClaims: [{name: rc, resourceClaimName: claim}]}");
+    let (plugin, mut cycle) =
+        (build("{}", |build| DynamicResources::new(build).unwrap()), CycleState::default());
     world.with_snapshot(|snapshot| {
         if let Err(rejection) = plugin.pre_filter(snapshot, &mut cycle, &incoming) {
             return vec![rejection.message()];

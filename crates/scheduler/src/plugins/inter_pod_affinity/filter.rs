@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{InterPodAffinity, Resolved, own_labels};
 use crate::cache::{Counts, Domains, Labels, MatchKey, NO_DOMAIN, NodeInfo, PodInfo, Slot};
-use crate::framework::{
-    CycleState, Filter, PreFilter, PreFiltered, Rejection, Snapshot, Verdict,
-};
+use crate::framework::{CycleState, Filter, PreFilter, PreFiltered, Rejection, Snapshot, Verdict};
 
 const AFFINITY: &str = "node(s) didn't match pod affinity rules";
 const ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
@@ -86,10 +84,8 @@ impl PreFilter for InterPodAffinity {
         }
         let resolve = |term| Resolved::new(term, snapshot.objects);
         let affinity: Vec<Resolved> = pod.affinity.iter().map(resolve).collect();
-        let affinity_key = MatchKey {
-            clauses: affinity.iter().map(|term| term.clause.clone()).collect(),
-            live_only: false,
-        };
+        let affinity_key =
+            MatchKey { clauses: affinity.iter().map(|term| term.clause.clone()).collect(), live_only: false };
         let counts = (!affinity.is_empty()).then(|| snapshot.cache.counts(&affinity_key));
         let per_term = |term: &Resolved| {
             let empty = PerDomain::new(snapshot, &term.topology_key);
@@ -116,7 +112,14 @@ impl PreFilter for InterPodAffinity {
         Ok(PreFiltered::Look)
     }
 
-    fn add_pod(&self, snapshot: &Snapshot<'_>, state: &mut CycleState, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
+    fn add_pod(
+        &self,
+        snapshot: &Snapshot<'_>,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        added: &PodInfo,
+        node: &NodeInfo,
+    ) {
         change(snapshot, state, pod, added, node, 1);
     }
 
@@ -142,10 +145,11 @@ fn change(
 ) {
     let Some(state) = state.get_mut::<State>() else { return };
     for term in other.anti_affinity.iter().filter(|term| term.matches(pod, &state.labels)) {
-        let at = state.existing.iter().position(|known| known.key == term.topology_key).unwrap_or_else(|| {
-            state.existing.push(PerDomain::new(snapshot, &term.topology_key));
-            state.existing.len() - 1
-        });
+        let at =
+            state.existing.iter().position(|known| known.key == term.topology_key).unwrap_or_else(|| {
+                state.existing.push(PerDomain::new(snapshot, &term.topology_key));
+                state.existing.len() - 1
+            });
         state.existing[at].add(node.slot, by);
     }
     if !state.affinity.is_empty() && state.affinity_key.matches(other) {

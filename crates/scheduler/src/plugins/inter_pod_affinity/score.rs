@@ -38,7 +38,9 @@ impl PreScore for InterPodAffinity {
     ) -> Result<PreScored, Rejection> {
         let terms = snapshot.cache.terms();
         let ignore_others = self.args.ignore_preferred_terms_of_existing_pods && pod.preferred.is_empty();
-        if pod.preferred.is_empty() && (ignore_others || (terms.required.is_empty() && terms.preferred.is_empty())) {
+        if pod.preferred.is_empty()
+            && (ignore_others || (terms.required.is_empty() && terms.preferred.is_empty()))
+        {
             return Ok(PreScored::Skip);
         }
         let mut state = State::default();

@@ -30,7 +30,9 @@ impl Constraint {
     pub fn new(constraint: &TopologySpreadConstraint, pod: &PodInfo) -> Self {
         let selector = Selector::from_label_selector(constraint.label_selector.as_ref());
         let selector = selector.unwrap_or_else(|_| Selector::nothing());
-        let Some(known) = selector.requirements() else { return Self::with_selector(constraint, selector, pod) };
+        let Some(known) = selector.requirements() else {
+            return Self::with_selector(constraint, selector, pod);
+        };
         let mut requirements = known.to_vec();
         for key in constraint.match_label_keys.iter().flatten() {
             if let Some(value) = pod.labels().get(key) {

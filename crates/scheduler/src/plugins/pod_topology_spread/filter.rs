@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::PodTopologySpread;
 use super::constraint::Constraint;
 use crate::cache::{Domains, NO_DOMAIN, NodeInfo, PodInfo};
-use crate::framework::{
-    CycleState, Filter, PreFilter, PreFiltered, Rejection, Snapshot, Verdict,
-};
+use crate::framework::{CycleState, Filter, PreFilter, PreFiltered, Rejection, Snapshot, Verdict};
 
 const SKEWED: &str = "node(s) didn't match pod topology spread constraints";
 const NO_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
@@ -80,7 +78,14 @@ impl PreFilter for PodTopologySpread {
         Ok(PreFiltered::Look)
     }
 
-    fn add_pod(&self, _: &Snapshot<'_>, state: &mut CycleState, pod: &PodInfo, added: &PodInfo, node: &NodeInfo) {
+    fn add_pod(
+        &self,
+        _: &Snapshot<'_>,
+        state: &mut CycleState,
+        pod: &PodInfo,
+        added: &PodInfo,
+        node: &NodeInfo,
+    ) {
         change(state, pod, added, node, 1);
     }
 

@@ -40,12 +40,21 @@ impl PodTopologySpread {
             "System" | "List" => "",
             _ => "defaultingType must be System or List",
         };
-        let problem = match args.default_constraints.iter().any(|constraint| constraint.label_selector.is_some()) {
-            true => "defaultConstraints must not have a labelSelector: it comes from the pods' services and controllers",
+        let problem = match args
+            .default_constraints
+            .iter()
+            .any(|constraint| constraint.label_selector.is_some())
+        {
+            true => {
+                "defaultConstraints must not have a labelSelector: it comes from the pods' services and controllers"
+            }
             false => problem,
         };
         if !problem.is_empty() {
-            return Err(ArgsError::Value { plugin: "PodTopologySpread".to_owned(), problem: problem.to_owned() });
+            return Err(ArgsError::Value {
+                plugin: "PodTopologySpread".to_owned(),
+                problem: problem.to_owned(),
+            });
         }
         let soft = |key: &str, max_skew| TopologySpreadConstraint {
             max_skew,

@@ -66,7 +66,8 @@ impl PreScore for PodTopologySpread {
             spreads: constraints.into_iter().map(empty).collect(),
             all_needed: own || !self.system_defaults,
         };
-        let scored: Vec<Slot> = nodes.iter().map(|node| node.slot).filter(|slot| !state.ignores(*slot)).collect();
+        let scored: Vec<Slot> =
+            nodes.iter().map(|node| node.slot).filter(|slot| !state.ignores(*slot)).collect();
         for spread in &mut state.spreads {
             let mut size = scored.len();
             if !spread.own_domain() {
@@ -87,7 +88,9 @@ impl PreScore for PodTopologySpread {
                 if domain == NO_DOMAIN || spread.on_node(slot) == 0 {
                     continue;
                 }
-                if spread.counts[domain as usize].is_some() && spread.constraint.includes(pod, cache.node(slot)) {
+                if spread.counts[domain as usize].is_some()
+                    && spread.constraint.includes(pod, cache.node(slot))
+                {
                     let count = spread.on_node(slot);
                     spread.counts[domain as usize] = spread.counts[domain as usize].map(|sum| sum + count);
                 }

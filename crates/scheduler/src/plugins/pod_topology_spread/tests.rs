@@ -78,7 +78,8 @@ fn scores_prefer_the_emptier_domain() {
     let incoming = pod(&running("in", "", &spread("ScheduleAnyway", "")));
     let (plugin, mut state) = (plugin(), CycleState::default());
     world.with_snapshot(|snapshot| {
-        let nodes: Vec<_> = ["a", "b", "c", "d"].iter().map(|name| world.cache.find_node(name).unwrap()).collect();
+        let nodes: Vec<_> =
+            ["a", "b", "c", "d"].iter().map(|name| world.cache.find_node(name).unwrap()).collect();
         assert_eq!(plugin.pre_score(snapshot, &mut state, &incoming, &nodes).unwrap(), PreScored::Look);
         let mut scores: Vec<i64> =
             nodes.iter().map(|node| plugin.score(snapshot, &state, &incoming, node)).collect();
@@ -110,7 +111,8 @@ fn fitting_all(world: &World, incoming: &PodInfo) -> Vec<bool> {
     world.with_snapshot(|snapshot| {
         let nodes: Vec<_> = world.cache.order().iter().map(|slot| world.cache.node(*slot)).collect();
         plugin.pre_score(snapshot, &mut state, incoming, &nodes).unwrap();
-        let mut scores: Vec<i64> = nodes.iter().map(|node| plugin.score(snapshot, &state, incoming, node)).collect();
+        let mut scores: Vec<i64> =
+            nodes.iter().map(|node| plugin.score(snapshot, &state, incoming, node)).collect();
         plugin.normalize(&state, &mut scores);
         scores.iter().map(|score| *score == MAX).collect()
     })

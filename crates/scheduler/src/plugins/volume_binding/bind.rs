@@ -62,7 +62,9 @@ pub async fn bind(
     };
     match tokio::time::timeout(timeout, finished).await {
         Ok(result) => result,
-        Err(_) => anyhow::bail!("binding volumes: pod {} waited {timeout:?} for its claims to be bound", pod.key),
+        Err(_) => {
+            anyhow::bail!("binding volumes: pod {} waited {timeout:?} for its claims to be bound", pod.key)
+        }
     }
 }
 
@@ -72,16 +74,22 @@ fn standing(objects: &Objects, plan: &Plan, node: &str) -> Standing {
     let mut all = true;
     for (claim, provisioned) in bound.chain(provisioned) {
         let key = Key::of(&**claim);
-        let Some(now) = objects.claims.store().get(&key).filter(|now| now.metadata.uid == claim.metadata.uid) else {
-            return Standing::Lost(format!("persistentvolumeclaim {key} was deleted while it was being bound"));
+        let Some(now) = objects.claims.store().get(&key).filter(|now| now.metadata.uid == claim.metadata.uid)
+        else {
+            return Standing::Lost(format!(
+                "persistentvolumeclaim {key} was deleted while it was being bound"
+            ));
         };
-        let complete = !volumes::volume_name(&now).is_empty() && now.annotations().contains_key(volumes::BIND_COMPLETED);
+        let complete =
+            !volumes::volume_name(&now).is_empty() && now.annotations().contains_key(volumes::BIND_COMPLETED);
         // A provisioner that cannot make the volume here takes the annotation away; an informer that has not caught up
         // with our own write shows the claim as it was.
         let written = now.metadata.resource_version != claim.metadata.resource_version;
         let selected = now.annotations().get(volumes::SELECTED_NODE).map(String::as_str);
         if provisioned && !complete && written && selected != Some(node) {
-            return Standing::Lost(format!("provisioning failed for persistentvolumeclaim {key} on node {node}"));
+            return Standing::Lost(format!(
+                "provisioning failed for persistentvolumeclaim {key} on node {node}"
+            ));
         }
         all &= complete;
     }

@@ -40,7 +40,12 @@ impl Plan {
 ///
 /// # Errors
 /// Everything that is missing.
-pub fn find(objects: &Objects, assumed: &Assumed, claims: &Claims, node: &NodeInfo) -> Result<Plan, Rejection> {
+pub fn find(
+    objects: &Objects,
+    assumed: &Assumed,
+    claims: &Claims,
+    node: &NodeInfo,
+) -> Result<Plan, Rejection> {
     let mut reasons: Vec<Reason> = Vec::new();
     let mut plan = Plan::default();
     let mut missing = false;
@@ -97,7 +102,11 @@ pub fn find(objects: &Objects, assumed: &Assumed, claims: &Claims, node: &NodeIn
     if missing {
         reasons.push(NO_VOLUME.into());
     }
-    if reasons.is_empty() { Ok(plan) } else { Err(Rejection { code: Code::Unresolvable, reasons, plugin: "" }) }
+    if reasons.is_empty() {
+        Ok(plan)
+    } else {
+        Err(Rejection { code: Code::Unresolvable, reasons, plugin: "" })
+    }
 }
 
 /// Smaller claims first, so that they do not take the volumes that only larger ones need.
@@ -130,7 +139,8 @@ enum Provisionable {
 /// Whether a volume can be made for a claim where the node can use it.
 fn provisionable(objects: &Objects, claim: &PersistentVolumeClaim, node: &NodeInfo) -> Provisionable {
     let Some(class) = volumes::class(objects, claim) else { return Provisionable::No };
-    if class.provisioner.is_empty() || class.provisioner == volumes::NO_PROVISIONER || !allowed(&class, node) {
+    if class.provisioner.is_empty() || class.provisioner == volumes::NO_PROVISIONER || !allowed(&class, node)
+    {
         return Provisionable::No;
     }
     let driver = objects.csi_drivers.store().find("", &class.provisioner);
@@ -143,7 +153,9 @@ fn provisionable(objects: &Objects, claim: &PersistentVolumeClaim, node: &NodeIn
 
 /// Whether the class allows volumes for the node's topology.
 fn allowed(class: &StorageClass, node: &NodeInfo) -> bool {
-    let Some(terms) = class.allowed_topologies.as_deref().filter(|terms| !terms.is_empty()) else { return true };
+    let Some(terms) = class.allowed_topologies.as_deref().filter(|terms| !terms.is_empty()) else {
+        return true;
+    };
     terms.iter().any(|term| {
         let expressions = term.match_label_expressions.as_deref().unwrap_or_default();
         !expressions.is_empty()
@@ -153,7 +165,12 @@ fn allowed(class: &StorageClass, node: &NodeInfo) -> bool {
     })
 }
 
-fn has_space(objects: &Objects, class: &StorageClass, claim: &PersistentVolumeClaim, node: &NodeInfo) -> bool {
+fn has_space(
+    objects: &Objects,
+    class: &StorageClass,
+    claim: &PersistentVolumeClaim,
+    node: &NodeInfo,
+) -> bool {
     let size = matching::request(claim);
     let class = class.name_any();
     let enough = |capacity: &CSIStorageCapacity| {

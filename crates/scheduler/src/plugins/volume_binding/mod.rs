@@ -18,7 +18,8 @@ use super::{Build, volumes};
 use crate::cache::{NodeInfo, PodInfo, Slot};
 use crate::config::{ArgsError, VolumeBindingArgs};
 use crate::framework::{
-    CycleState, Event, Filter, Objects, Plugin, PreBind, PreFilter, PreFiltered, Rejection, Reserve, Snapshot, Verdict,
+    CycleState, Event, Filter, Objects, Plugin, PreBind, PreFilter, PreFiltered, Rejection, Reserve,
+    Snapshot, Verdict,
 };
 use find::Plan;
 
@@ -128,7 +129,9 @@ impl PreFilter for VolumeBinding {
             let bound = !volumes::volume_name(&claim).is_empty();
             if bound && claim.annotations().contains_key(volumes::BIND_COMPLETED) {
                 claims.bound.push(claim);
-            } else if !bound && volumes::class(snapshot.objects, &claim).is_some_and(|class| volumes::waits_for_pod(&class))
+            } else if !bound
+                && volumes::class(snapshot.objects, &claim)
+                    .is_some_and(|class| volumes::waits_for_pod(&class))
             {
                 claims.waiting.push(claim);
             } else {
@@ -153,7 +156,9 @@ fn usable(
 ) -> Result<Arc<PersistentVolumeClaim>, Rejection> {
     let Some(claim) = objects.claims.store().find(&pod.namespace, name) else {
         let text = match ephemeral {
-            true => format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}"),
+            true => format!(
+                "waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}"
+            ),
             false => format!("persistentvolumeclaim {name:?} not found"),
         };
         return Err(Rejection::unresolvable(text));
