@@ -127,23 +127,37 @@ pub fn report_all(failures: Vec<Error>) -> Result<()> {
 
 /// A refusal of the server. One by validation lists its causes; one for lack of credentials says what to do.
 fn refusal(status: &Status) -> String {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    match (status.reason.as_str(), &status.details) {
-        ("Invalid", Some(details)) if !details.causes.is_empty() => {
-            let causes: Vec<String> =
-                causes.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-            let head = format!("The {} {:?} is invalid:", details.kind, details.name);
-            match causes.as_slice() {
-                [only] => format!("{head} {only}"),
-                several => format!("{head}\n* {}", several.join("\n* ")),
-            }
-        }
-        ("Unauthorized", _) => "error: You must be logged in to the server (Unauthorized)\n\
+    match status.reason.as_str() {
+        "Invalid" => invalid(status),
+        "Unauthorized" => "error: You must be logged in to the server (Unauthorized)\n\
              The server does not know the token or certificate of the kubeconfig's user, or it has expired: get a new one, \
              or name another user with --context, --user or --token."
             .to_owned(),
-        ("", _) => format!("Error from server: {}", status.message),
-        (reason, _) => format!("Error from server ({reason}): {}", status.message),
+        "" => format!("Error from server: {}", status.message),
+        reason => format!("Error from server ({reason}): {}", status.message),
+    }
+}
+
+/// Every cause once, as validation may come upon it several times.
+fn invalid(status: &Status) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in status.details.iter().flat_map(|details| &details.causes) {
+        let field = if cause.field.is_empty() { String::new() } else { format!("{}: ", cause.field) };
+        let line = format!("{field}{}", cause.message);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let head = match &status.details {
+        Some(details) if !details.name.is_empty() => {
+            format!("The {} {:?} is invalid:", details.kind, details.name)
+        }
+        _ => "The request is invalid:".to_owned(),
+    };
+    match lines.as_slice() {
+        [] => format!("{head} {}", status.message),
+        [only] => format!("{head} {only}"),
+        several => format!("{head}\n* {}", several.join("\n* ")),
     }
 }
 

@@ -13,6 +13,8 @@
 //! `CTL_GOLDEN_REWRITE=1 cargo test -p ctl --test golden` writes what it saw into the transcripts; read the difference before
 //! committing it. `CTL_GOLDEN=get` plays only the transcripts with "get" in their names.
 
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -108,9 +110,9 @@ impl<'a> Stage<'a> {
 
     fn shell(&self, command: &str) -> Command {
         let ctl = Path::new(env!("CARGO_BIN_EXE_ctl")).parent().unwrap();
-        let mut shell = Command::new("sh");
+        let mut shell = Command::new("timeout");
         shell
-            .args(["-c", command])
+            .args(["60", "sh", "-c", command])
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", ctl.display()))
@@ -143,6 +145,7 @@ impl<'a> Stage<'a> {
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
             (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000", "DATE"),
             (r#"(resourceVersion"?: ")\d+"#, "${1}N"),
+            (r"(Resource Version: +)\d+", "${1}N"),
             (r"(kube-api-access)-[a-z0-9]{5}\b", "$1-XXXXX"),
             (r"/tmp/\.?[A-Za-z0-9_-]+", "FOLDER"),
         ];
@@ -154,7 +157,7 @@ impl<'a> Stage<'a> {
             text = Regex::new(pattern).unwrap().replace_all(&text, word).into_owned();
         }
         // A cell of a table with the time since something: padded as the column is, whatever its length.
-        let age = Regex::new(r"(?m)(  )((?:\d+[smhd])+)( *)( \S|$)").unwrap();
+        let age = Regex::new(r"(?m)(  )((?:\d+m)?\d+s)( *)( \S|$)").unwrap();
         let padded = |found: &regex::Captures<'_>| {
             let width = (found[2].len() + found[3].len()).max(3);
             let cell = if found[4].is_empty() { "AGE".into() } else { format!("{:<width$}", "AGE") };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result, report_all};
 use crate::manifest;
-use crate::session::{Session, with_query};
+use crate::session::Session;
 use crate::target::{self, Files, Selection, Target};
 
 /// Flags of `delete`.
@@ -70,8 +70,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
         let outcome = if flags.dry_run == "client" {
             session.get(&target.path()).await
         } else {
-            let dry_run = if flags.dry_run == "server" { "All" } else { "" };
-            session.delete(&with_query(target.path(), &[("dryRun", dry_run)]), &options).await
+            session.delete(&target.path(), &options).await
         };
         match outcome {
             Ok(answer) => {
@@ -121,6 +120,10 @@ impl Flags {
             json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation});
         if grace >= 0 {
             options["gracePeriodSeconds"] = json!(grace);
+        }
+        if self.dry_run == "server" {
+            // In the body: the server reads options from there or from the query, never from both.
+            options["dryRun"] = json!(["All"]);
         }
         Ok((options, grace))
     }

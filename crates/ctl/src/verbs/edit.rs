@@ -29,6 +29,7 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
         hide_managed_fields(&mut object);
         let original = crate::output::yaml::to_string(&object);
         let mut text = format!("{HELP}{original}");
+        let mut refused = String::new();
         loop {
             let edited = edit(&text)?;
             let content: String = edited
@@ -49,10 +50,10 @@ pub async fn run(session: &Session, flags: &Flags) -> Result<()> {
                     break;
                 }
                 Err(error @ (Error::Server(_) | Error::Yaml { .. })) => {
-                    let unchanged = edited == text;
-                    if unchanged {
+                    if content == refused {
                         return Err(error);
                     }
+                    refused.clone_from(&content);
                     let reasons: String =
                         error.to_string().lines().map(|line| format!("# {line}\n")).collect();
                     text = format!("{HELP}{reasons}#\n{content}");

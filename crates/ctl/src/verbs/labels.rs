@@ -66,14 +66,17 @@ fn changed(current: &Value, changes: &[&String], overwrite: bool, field: &str) -
     let mut patch = Map::new();
     for change in changes {
         let Some((key, value)) = change.split_once('=') else {
-            patch.insert(change.trim_end_matches('-').to_owned(), Value::Null);
+            let key = change.trim_end_matches('-');
+            if field == "labels" && current[key].is_null() {
+                println!("label {key:?} not found.");
+            }
+            patch.insert(key.to_owned(), Value::Null);
             continue;
         };
         match current[key].as_str() {
             Some(old) if old != value && !overwrite => {
                 return Err(Error::Usage(format!(
-                    "'{key}' already has a value ({old}), and --overwrite is false; {} not changed",
-                    field
+                    "'{key}' already has a value ({old}), and --overwrite is false"
                 )));
             }
             _ => patch.insert(key.to_owned(), json!(value)),

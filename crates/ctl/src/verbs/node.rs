@@ -199,7 +199,8 @@ pub async fn taint(session: &Session, flags: &TaintFlags) -> Result<()> {
         return Err(Error::Usage("at least one taint update is required".into()));
     }
     for (target, node) in nodes(session, &names, &flags.selection).await? {
-        let taints = tainted(&node["spec"]["taints"], &changes, flags.overwrite)?;
+        let name = target.name.as_deref().unwrap_or_default();
+        let taints = tainted(name, &node["spec"]["taints"], &changes, flags.overwrite)?;
         let version = &node["metadata"]["resourceVersion"];
         let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": taints}});
         session.patch(&with_query(target.path(), &[]), PatchKind::Merge, &patch).await?;
@@ -212,7 +213,7 @@ pub async fn taint(session: &Session, flags: &TaintFlags) -> Result<()> {
     Ok(())
 }
 
-fn tainted(current: &Value, changes: &[&String], overwrite: bool) -> Result<Vec<Value>> {
+fn tainted(node: &str, current: &Value, changes: &[&String], overwrite: bool) -> Result<Vec<Value>> {
     let mut taints = current.as_array().cloned().unwrap_or_default();
     for change in changes {
         if let Some(removed) = change.strip_suffix('-') {
@@ -237,7 +238,7 @@ fn tainted(current: &Value, changes: &[&String], overwrite: bool) -> Result<Vec<
         match existing {
             Some(_) if !overwrite => {
                 return Err(Error::Usage(format!(
-                    "node already has {key} taint(s) with same effect(s) and --overwrite is false"
+                    "node {node} already has {key} taint(s) with same effect(s) and --overwrite is false"
                 )));
             }
             Some(existing) => *existing = taint,
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn taints_are_added_changed_and_removed() {
         let current = json!([{"key": "a", "value": "1", "effect": "NoSchedule"}]);
-        let change = |change: &str, overwrite| tainted(&current, &[&change.to_owned()], overwrite);
+        let change = |change: &str, overwrite| tainted("n1", &current, &[&change.to_owned()], overwrite);
         assert_eq!(change("b:NoExecute", false).unwrap().len(), 2);
         assert_eq!(change("a-", false).unwrap(), Vec::<Value>::new());
         assert_eq!(change("a:NoSchedule-", false).unwrap(), Vec::<Value>::new());

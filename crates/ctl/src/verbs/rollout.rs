@@ -116,9 +116,7 @@ async fn status(session: &Session, target: &Target, timeout: Duration, watch: bo
         }
         if !timeout.is_zero() && started.elapsed() > timeout {
             return Err(Error::Usage(format!(
-                "the rollout of {} is not done after {} s; why: ctl describe {}, ctl get pods",
-                target.label(),
-                timeout.as_secs(),
+                "timed out waiting for the condition\n(why: ctl describe {}, ctl get pods)",
                 target.label()
             )));
         }
@@ -254,6 +252,10 @@ async fn history(session: &Session, target: &Target, object: &Value, revision: i
         return Ok(());
     }
     println!("{} ", target.label());
+    if revisions.is_empty() {
+        println!("No rollout history found.");
+        return Ok(());
+    }
     let mut table = crate::output::table::Table {
         heading: vec!["REVISION".into(), "CHANGE-CAUSE".into()],
         rows: Vec::new(),
@@ -271,6 +273,13 @@ async fn undo(session: &Session, target: &Target, object: &Value, to: i64) -> Re
         )));
     }
     let revisions = revisions(session, target, object).await?;
+    if revisions.is_empty() {
+        let name = target.name.as_deref().unwrap_or_default();
+        return Err(Error::Usage(format!(
+            "no rollout history found for {} {name:?}",
+            target.resource.singular
+        )));
+    }
     let chosen = if to > 0 { revisions.get(&to) } else { revisions.values().rev().nth(1) };
     let Some((template, _)) = chosen else {
         let missing = if to > 0 {
@@ -302,7 +311,8 @@ async fn pause(session: &Session, target: &Target, object: &Value, paused: bool)
     }
     let word = if paused { "paused" } else { "resumed" };
     if (object["spec"]["paused"] == true) == paused {
-        return Err(Error::Usage(format!("{} is already {word}", target.label())));
+        let name = target.name.as_deref().unwrap_or_default();
+        return Err(Error::Usage(format!("{}.apps {name:?} is already {word}", target.resource.plural)));
     }
     session.patch(&target.path(), PatchKind::Merge, &json!({"spec": {"paused": paused}})).await?;
     println!("{} {word}", target.label());

@@ -84,10 +84,10 @@ async fn until(session: &Session, target: &Target, goal: &Goal, limit: Duration)
         };
         if started.elapsed() >= limit {
             return Err(Error::Usage(format!(
-                "waited {} s for {} of {}, but {reason}",
-                limit.as_secs(),
+                "timed out waiting for the condition on {}/{}\n({}: {reason})",
+                target.resource.plural,
+                target.name.as_deref().unwrap_or_default(),
                 goal.name(),
-                target.label()
             )));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -24,8 +24,11 @@ pub fn volumes(list: &Value, indent: &str) -> Page {
     page
 }
 
-/// Kinds that people meet daily: what is shown as what, and what stands for nothing.
-const KNOWN: [(&str, &[(&str, &str, &str)]); 6] = [
+/// Heading, field, and what stands for nothing.
+type Shown = (&'static str, &'static str, &'static str);
+
+/// Kinds that people meet daily, and what is shown of them.
+const KNOWN: [(&str, &[Shown]); 6] = [
     ("emptyDir", &[("Medium", "medium", ""), ("SizeLimit", "sizeLimit", "<unset>")]),
     ("hostPath", &[("Path", "path", ""), ("HostPathType", "type", "")]),
     ("configMap", &[("Name", "name", ""), ("Optional", "optional", "false")]),
