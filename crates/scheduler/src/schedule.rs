@@ -53,7 +53,7 @@ pub enum Failure {
     /// There are no nodes.
     NoNodes,
     /// None fits.
-    Unfit(Diagnosis),
+    Unfit(Box<Diagnosis>),
     /// Something broke.
     Broken(Rejection),
 }
@@ -86,7 +86,7 @@ pub fn schedule(
     if order.is_empty() {
         return Err(Failure::NoNodes);
     }
-    let mut diagnosis = Diagnosis { all_nodes: order.len(), ..Diagnosis::default() };
+    let mut diagnosis = Box::new(Diagnosis { all_nodes: order.len(), ..Diagnosis::default() });
     let candidates = match pre_filter(profile, snapshot, state, pod, &mut diagnosis) {
         Ok(candidates) => candidates,
         Err(rejection) if rejection.code == Code::Error => return Err(Failure::Broken(rejection)),

@@ -112,7 +112,7 @@ impl Scheduler {
         if let Some(diagnosis) = self.shared.find(&pod.info)
             && self.nominated.node_of(&pod.info.uid).is_none()
         {
-            return self.give_up(&profile, pod, Failure::Unfit(diagnosis), None, began);
+            return self.give_up(&profile, pod, Failure::Unfit(Box::new(diagnosis)), None, began);
         }
         let mut state = CycleState::default();
         let snapshot = Snapshot { cache: &self.cache, objects: &self.objects, nominated: &self.nominated };

@@ -33,7 +33,7 @@ pub fn find(
     diagnosis: &Diagnosis,
     enough: impl Fn(usize) -> usize,
     offset: usize,
-) -> Result<Candidate, Diagnosis> {
+) -> Result<Candidate, Box<Diagnosis>> {
     let order = trial.snapshot.cache.order();
     let helpful = |slot: &Slot| diagnosis.code(*slot) == Code::Unschedulable;
     let nodes: Vec<Slot> = order.iter().copied().filter(helpful).collect();
@@ -52,11 +52,13 @@ pub fn find(
             break;
         }
     }
-    choose::best(candidates).ok_or_else(|| Diagnosis {
-        all_nodes: order.len(),
-        rejected: refused,
-        absent: Some(Rejection::unresolvable("Preemption is not helpful for scheduling")),
-        ..Diagnosis::default()
+    choose::best(candidates).ok_or_else(|| {
+        Box::new(Diagnosis {
+            all_nodes: order.len(),
+            rejected: refused,
+            absent: Some(Rejection::unresolvable("Preemption is not helpful for scheduling")),
+            ..Diagnosis::default()
+        })
     })
 }
 

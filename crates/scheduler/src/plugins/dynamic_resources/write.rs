@@ -68,7 +68,10 @@ impl<'a> ClaimWriter<'a> {
             let writes = Writes::default();
             match self.claims.update_status(&writes, &now).await {
                 // The next decision has to count these devices.
-                Ok(_) => return Ok(writes.visible().await),
+                Ok(_) => {
+                    writes.visible().await;
+                    return Ok(());
+                }
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error.into()),
             }

@@ -172,7 +172,8 @@ impl Filter for InterPodAffinity {
             let Some(here) = here else { return Err(Rejection::unresolvable(AFFINITY)) };
             let beside = here.iter().all(|count| *count > 0);
             let nowhere = || state.affinity.iter().all(|term| term.counts.iter().all(|count| *count <= 0));
-            if !beside && !(state.first_may_come && nowhere()) {
+            let first = || state.first_may_come && nowhere();
+            if !beside && !first() {
                 return Err(Rejection::unresolvable(AFFINITY));
             }
         }
