@@ -4,7 +4,10 @@ use component::Daemon;
 
 fn main() -> std::process::ExitCode {
     component::run(
-        Daemon::new("kube-controller-manager", "Runs the controllers that bring a cluster to its declared state"),
+        Daemon::new(
+            "kube-controller-manager",
+            "Runs the controllers that bring a cluster to its declared state",
+        ),
         controller_manager::manager::start,
     )
 }
