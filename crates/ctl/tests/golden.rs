@@ -1,6 +1,7 @@
 //! What people and scripts see: every transcript of `tests/golden` is played against a real etcd and kube-apiserver.
 //!
 //! ```text
+//! ## Showing objects                a comment
 //! $ ctl get pods                   a command, run by sh in an empty folder
 //! No resources found ...           its standard output, then
 //! ! Warning: ...                   its standard error, then
@@ -52,7 +53,7 @@ fn play(server: &Server, path: &Path) -> Option<String> {
     let mut seen = String::new();
     let mut lines = expected.lines();
     while let Some(line) = lines.next() {
-        if line.starts_with('#') || (line.is_empty() && !seen.ends_with("\n\n") && !follows_output(&seen)) {
+        if line.starts_with("## ") || (line.is_empty() && !seen.ends_with("\n\n") && !follows_output(&seen)) {
             seen.push_str(line);
             seen.push('\n');
         }
@@ -86,7 +87,7 @@ fn play(server: &Server, path: &Path) -> Option<String> {
 
 /// Whether the last line is neither a comment nor empty: a blank line separates it from the next command.
 fn follows_output(seen: &str) -> bool {
-    seen.lines().last().is_some_and(|line| !line.is_empty() && !line.starts_with('#'))
+    seen.lines().last().is_some_and(|line| !line.is_empty() && !line.starts_with("## "))
 }
 
 /// Where one transcript's commands run.

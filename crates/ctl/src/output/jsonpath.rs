@@ -16,7 +16,21 @@ use serde_json::Value;
 
 /// A parsed template.
 #[derive(Debug, PartialEq)]
-pub struct Template(Vec<Node>);
+pub struct Template {
+    text: String,
+    nodes: Vec<Node>,
+}
+
+/// A template asks for an item behind the end of a list.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "error executing jsonpath {template:?}: Error executing template: array index out of bounds: index {index}, length {length}"
+)]
+pub struct OutOfBounds {
+    template: String,
+    index: i64,
+    length: usize,
+}
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -74,39 +88,51 @@ impl Template {
         let failed = |reason| ParseError { template: template.to_owned(), reason };
         let mut parser = Parser { rest: text.chars().peekable() };
         let nodes = parser.nodes(false).map_err(failed)?;
-        Ok(Self(nodes))
+        Ok(Self { text, nodes })
     }
 
-    /// Fills the template in.
-    pub fn render(&self, document: &Value) -> String {
+    /// Fills the template in. A name that is absent gives nothing.
+    ///
+    /// # Errors
+    /// When a list is shorter than the template says, as kubectl has it: scripts rely on `{.items[0]}` to fail.
+    pub fn render(&self, document: &Value) -> Result<String, OutOfBounds> {
         let mut out = String::new();
-        render(&self.0, document, document, &mut out);
-        out
+        match render(&self.nodes, document, document, &mut out) {
+            Ok(()) => Ok(out),
+            Err(Missing { index, length }) => Err(OutOfBounds { template: self.text.clone(), index, length }),
+        }
     }
 
     /// The values of the template's paths, in order; what `--sort-by` and `wait` look at.
     pub fn values<'a>(&self, document: &'a Value) -> Vec<&'a Value> {
         let paths =
-            self.0.iter().filter_map(|node| if let Node::Path(path) = node { Some(path) } else { None });
-        paths.flat_map(|path| evaluate(path, document, document)).collect()
+            self.nodes.iter().filter_map(|node| if let Node::Path(path) = node { Some(path) } else { None });
+        paths.flat_map(|path| evaluate(path, document, document).unwrap_or_default()).collect()
     }
 }
 
-fn render(nodes: &[Node], root: &Value, current: &Value, out: &mut String) {
+/// A list has no such item.
+struct Missing {
+    index: i64,
+    length: usize,
+}
+
+fn render(nodes: &[Node], root: &Value, current: &Value, out: &mut String) -> Result<(), Missing> {
     for node in nodes {
         match node {
             Node::Text(text) => out.push_str(text),
             Node::Path(path) => {
-                let values: Vec<String> = evaluate(path, root, current).into_iter().map(print).collect();
+                let values: Vec<String> = evaluate(path, root, current)?.into_iter().map(print).collect();
                 out.push_str(&values.join(" "));
             }
             Node::Range(path, inner) => {
-                for value in evaluate(path, root, current) {
-                    render(inner, root, value, out);
+                for value in evaluate(path, root, current)? {
+                    render(inner, root, value, out)?;
                 }
             }
         }
     }
+    Ok(())
 }
 
 fn print(value: &Value) -> String {
@@ -117,27 +143,35 @@ fn print(value: &Value) -> String {
     }
 }
 
-fn evaluate<'a>(path: &[Step], root: &'a Value, current: &'a Value) -> Vec<&'a Value> {
+fn evaluate<'a>(path: &[Step], root: &'a Value, current: &'a Value) -> Result<Vec<&'a Value>, Missing> {
     let mut values = vec![current];
     for step in path {
-        values = values.into_iter().flat_map(|value| take(step, root, value)).collect();
+        let mut taken = Vec::new();
+        for value in values {
+            taken.extend(take(step, root, value)?);
+        }
+        values = taken;
     }
-    values
+    Ok(values)
 }
 
-fn take<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Vec<&'a Value> {
-    match step {
+fn take<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Result<Vec<&'a Value>, Missing> {
+    let taken = match step {
         Step::Root => vec![root],
         Step::Name(name) => value.get(name).into_iter().collect(),
         Step::Names(names) => names.iter().filter_map(|name| value.get(name)).collect(),
         Step::All => children(value),
         Step::Descend => descendants(value),
         Step::Indexes(indexes) => {
-            let Value::Array(items) = value else { return Vec::new() };
-            indexes.iter().filter_map(|index| items.get(position(*index, items.len())?)).collect()
+            let Value::Array(items) = value else { return Ok(Vec::new()) };
+            let item = |index: &i64| {
+                let item = position(*index, items.len()).and_then(|position| items.get(position));
+                item.ok_or(Missing { index: *index, length: items.len() })
+            };
+            indexes.iter().map(item).collect::<Result<_, _>>()?
         }
         Step::Slice(start, end, stride) => {
-            let Value::Array(items) = value else { return Vec::new() };
+            let Value::Array(items) = value else { return Ok(Vec::new()) };
             let bound = |index: i64| {
                 let index = if index < 0 { index + items.len() as i64 } else { index };
                 index.clamp(0, items.len() as i64) as usize
@@ -149,7 +183,8 @@ fn take<'a>(step: &Step, root: &'a Value, value: &'a Value) -> Vec<&'a Value> {
             let matching = |item: &&'a Value| matches(left, comparison.as_ref(), root, item);
             children(value).into_iter().filter(matching).collect()
         }
-    }
+    };
+    Ok(taken)
 }
 
 fn position(index: i64, length: usize) -> Option<usize> {
@@ -195,7 +230,7 @@ fn matches(left: &Operand, comparison: Option<&(Comparison, Operand)>, root: &Va
 fn operand<'a>(operand: &'a Operand, root: &'a Value, item: &'a Value) -> Option<&'a Value> {
     match operand {
         Operand::Literal(value) => Some(value),
-        Operand::Path(path) => evaluate(path, root, item).into_iter().next(),
+        Operand::Path(path) => evaluate(path, root, item).ok()?.into_iter().next(),
     }
 }
 
@@ -473,8 +508,10 @@ mod tests {
         ];
         for (template, expected) in cases {
             let parsed = Template::parse(template).unwrap_or_else(|error| panic!("{template}: {error}"));
-            assert_eq!(parsed.render(&list), expected, "{template}");
+            assert_eq!(parsed.render(&list).as_deref(), Ok(expected), "{template}");
         }
+        let beyond = Template::parse("{.items[2].metadata.name}").unwrap().render(&list).unwrap_err();
+        assert!(beyond.to_string().ends_with("array index out of bounds: index 2, length 2"), "{beyond}");
     }
 
     #[test]

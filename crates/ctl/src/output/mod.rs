@@ -99,7 +99,9 @@ impl Format {
         match self {
             Self::Yaml => Ok(yaml::to_string(&whole())),
             Self::Json => pretty(&whole()),
-            Self::JsonPath(template) => Ok(template.render(&whole())),
+            Self::JsonPath(template) => {
+                template.render(&whole()).map_err(|error| Error::Usage(error.to_string()))
+            }
             Self::JsonPathAsJson(template) => {
                 let whole = whole();
                 let found = template.values(&whole);
