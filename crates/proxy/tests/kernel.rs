@@ -7,10 +7,11 @@
 mod net;
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use net::Cluster;
+use net::{Cluster, NODE_IP};
 use nfnetlink::{Family, Socket};
 use proxy::flows::{UdpFrontends, is_stale};
 use proxy::program::{Environment, LocalDetector, NodePortAddresses, Program};
@@ -61,6 +62,27 @@ fn cluster_ip_and_node_port_spread_over_backends() {
     assert_eq!(cluster.fetch("client", "192.168.77.1:30080", "pod2").client, "10.244.0.1");
     // A pod that reaches itself through the Service sees the node.
     assert_eq!(cluster.fetch("pod1", "10.96.0.10:80", "pod1").client, "10.244.0.1");
+}
+
+/// The apiserver's own endpoint names no node, so it may be on this one; kube-proxy's connection to it is older than any rule.
+#[test]
+fn connections_older_than_the_rules_live_on() {
+    let mut cluster = Cluster::new();
+    let (mut server, mut client) = cluster.in_node(|| {
+        let listener = TcpListener::bind((NODE_IP, 0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, client)
+    });
+    let mut endpoints = slice("web", 6443, &[(NODE_IP, "")]);
+    endpoints["endpoints"][0].as_object_mut().unwrap().remove("nodeName");
+    cluster.apply(&[web(json!({})), endpoints]);
+    let mut answer = [0; 4];
+    server.write_all(b"news").unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    client.read_exact(&mut answer).unwrap();
+    client.write_all(b"more").unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    server.read_exact(&mut answer).unwrap();
 }
 
 #[test]

@@ -146,8 +146,10 @@ fn rules(rules: Rules, environment: &Environment) -> Vec<(&'static str, Vec<Expr
     masquerade.extend(rules.set_mark(bit, false));
     masquerade.push(random.clone());
     all.push(("nat-postrouting", masquerade));
-    // A backend that was sent to itself would answer itself directly, and the connection would never stand.
-    let mut hairpin = rules.pair_in("hairpin-ips");
+    // A backend that was sent to itself would answer itself directly, and the connection would never stand. Other traffic
+    // between the same addresses is left alone: the first packet that conntrack sees may be in the middle of a connection
+    // (our own to the apiserver, when these are the first rules on the host that need tracking), which would break.
+    let mut hairpin = [rules.sent_to_backend(), rules.pair_in("hairpin-ips")].concat();
     hairpin.push(random);
     all.push(("nat-postrouting", hairpin));
     all

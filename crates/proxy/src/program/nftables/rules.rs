@@ -10,6 +10,8 @@ use crate::program::LocalDetector;
 
 /// Bit of `ct state` for the first packet of a connection.
 const STATE_NEW: u32 = 8;
+/// Bit of `ct status` for a connection whose destination was translated (`IPS_DST_NAT`).
+const STATUS_DNAT: u32 = 1 << 5;
 /// `RTN_LOCAL`: an address of this host.
 const LOCAL: u32 = 2;
 
@@ -175,9 +177,18 @@ impl Rules {
 
     /// The first packet of a connection.
     pub fn new_connection(self) -> Vec<Expr> {
+        self.connection_has(CtKey::State, STATE_NEW)
+    }
+
+    /// The connection was sent to a backend.
+    pub fn sent_to_backend(self) -> Vec<Expr> {
+        self.connection_has(CtKey::Status, STATUS_DNAT)
+    }
+
+    fn connection_has(self, key: CtKey, bit: u32) -> Vec<Expr> {
         vec![
-            Expr::Ct(CtKey::State, Reg(0)),
-            Expr::Bitwise { reg: Reg(0), mask: STATE_NEW.to_ne_bytes().to_vec(), xor: vec![0; 4] },
+            Expr::Ct(key, Reg(0)),
+            Expr::Bitwise { reg: Reg(0), mask: bit.to_ne_bytes().to_vec(), xor: vec![0; 4] },
             Expr::Cmp(Cmp::Ne, Reg(0), vec![0; 4]),
         ]
     }
