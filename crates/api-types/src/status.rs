@@ -294,6 +294,13 @@ impl ApiError {
         Self::plain(413, reason::REQUEST_ENTITY_TOO_LARGE, format!("Request entity too large: {message}"))
     }
 
+    /// The same with another message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The same error with `details.retryAfterSeconds` set (and so a `Retry-After` header).
     pub fn with_retry_after(mut self, seconds: u32) -> Self {
         self.details_mut().retry_after_seconds = seconds;

@@ -1,10 +1,10 @@
-//! Keeps in memory what authorization decides by: RBAC objects and what kubelets may see.
+//! Keeps in memory what the server decides by: RBAC objects, what kubelets may see, definitions of custom resources.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::authz::{NodeGraph, Replica};
+use access::authz::{NodeGraph, ObjectKey, Replica};
 use futures::StreamExt as _;
 use storage::{Event, EventKind, Freshness, Selection, WatchFrom, WatchQuery};
 
@@ -16,21 +16,57 @@ const RBAC: [&str; 4] = ["clusterroles", "clusterrolebindings", "roles", "rolebi
 /// All objects, then a bookmark, then every change.
 const EVERYTHING: WatchFrom = WatchFrom::State { freshness: Freshness::Any, end_bookmark: true };
 
+/// Takes in the objects of a resource: first all of them, ended by [`Follower::retain`], then each change.
+pub trait Follower: Send + Sync + 'static {
+    /// An object was added, changed or deleted.
+    fn take_in(&self, resource: &str, event: &Event);
+
+    /// These are all the objects that there are; others were deleted while nobody watched.
+    fn retain(&self, resource: &str, present: &HashSet<ObjectKey>);
+}
+
+/// What authorizers keep in memory.
+struct Replicated(Arc<dyn Replica>);
+
+impl Follower for Replicated {
+    fn take_in(&self, resource: &str, event: &Event) {
+        let object = &event.object;
+        let (namespace, name) = (object.namespace(), object.name());
+        if event.kind == EventKind::Deleted {
+            return self.0.remove(resource, namespace, name);
+        }
+        if let Err(error) = self.0.upsert(resource, namespace, name, object.json()) {
+            tracing::warn!(resource, namespace, name, %error, "unreadable; it grants nothing");
+        }
+    }
+
+    fn retain(&self, resource: &str, present: &HashSet<ObjectKey>) {
+        self.0.retain(resource, present);
+    }
+}
+
 /// Starts one task per resource.
 pub fn start(server: &Arc<Server>) {
     for resource in RBAC {
-        let rbac: Arc<dyn Replica> = server.rbac.clone();
+        let rbac = Arc::new(Replicated(server.rbac.clone()));
         tokio::spawn(follow(Arc::clone(server), "rbac.authorization.k8s.io", resource, rbac));
     }
     for (group, resource) in NodeGraph::RESOURCES {
-        let nodes: Arc<dyn Replica> = server.nodes.clone();
+        let nodes = Arc::new(Replicated(server.nodes.clone()));
         tokio::spawn(follow(Arc::clone(server), group, resource, nodes));
     }
 }
 
 /// Follows a resource for as long as the server runs; begins anew when the watch ends.
-async fn follow(server: Arc<Server>, group: &'static str, resource: &'static str, replica: Arc<dyn Replica>) {
-    let Some(store) = server.registry.hub(group, resource).and_then(|endpoint| endpoint.store.clone()) else {
+pub async fn follow(
+    server: Arc<Server>,
+    group: &'static str,
+    resource: &'static str,
+    follower: Arc<dyn Follower>,
+) {
+    let Some(store) =
+        server.registry.hub(group, resource).and_then(|endpoint| endpoint.store().ok().cloned())
+    else {
         return;
     };
     let mut from = EVERYTHING;
@@ -61,10 +97,10 @@ async fn follow(server: Arc<Server>, group: &'static str, resource: &'static str
             let Some(Ok(event)) = event else { break };
             if event.kind == EventKind::Bookmark {
                 if let Some(present) = state.take() {
-                    replica.retain(resource, &present);
+                    follower.retain(resource, &present);
                 }
             } else {
-                take_in(&*replica, resource, &event);
+                follower.take_in(resource, &event);
                 if let Some(present) = &mut state {
                     present.insert((event.object.namespace().to_owned(), event.object.name().to_owned()));
                 }
@@ -73,16 +109,5 @@ async fn follow(server: Arc<Server>, group: &'static str, resource: &'static str
                 from = WatchFrom::After(event.revision());
             }
         }
-    }
-}
-
-fn take_in(replica: &dyn Replica, resource: &str, event: &Event) {
-    let object = &event.object;
-    let (namespace, name) = (object.namespace(), object.name());
-    if event.kind == EventKind::Deleted {
-        return replica.remove(resource, namespace, name);
-    }
-    if let Err(error) = replica.upsert(resource, namespace, name, object.json()) {
-        tracing::warn!(resource, namespace, name, %error, "unreadable; it grants nothing");
     }
 }

@@ -16,6 +16,7 @@ mod addresses;
 pub mod admission;
 mod allocation;
 mod bootstrap_objects;
+mod custom;
 mod discovery;
 pub mod error;
 mod feeds;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use storage::Store;
 
 use crate::allocation::Allocators;
+use crate::custom::Definitions;
 use crate::filters::{self, InFlight, Peers};
 use crate::openapi::Documents;
 use crate::options::Options;
@@ -38,6 +39,8 @@ pub struct Server {
     pub rbac: Arc<Rbac>,
     /// What kubelets may see.
     pub nodes: Arc<NodeGraph>,
+    /// What is known of custom resources.
+    pub definitions: Arc<Definitions>,
     /// Service account tokens.
     pub tokens: Tokens,
     /// `/healthz`, `/livez`, `/readyz`.
@@ -155,6 +158,7 @@ async fn build(
         authorizer,
         rbac,
         nodes,
+        definitions: Arc::default(),
         tokens,
         health,
         peers: Peers::default(),

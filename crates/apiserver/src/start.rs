@@ -77,6 +77,11 @@ pub fn add_health_checks(server: &Arc<Server>) {
         }
     });
     server.health.add("informer-sync", On::READYZ, Caches(store));
+    let definitions = Arc::clone(&server.definitions);
+    server.health.add_fn("poststarthook/crd-informer-synced", On::READY, move || match definitions.ready() {
+        true => Ok(()),
+        false => Err("custom resources are not all served yet".to_owned()),
+    });
 }
 
 struct Etcd(storage::Store);
@@ -118,6 +123,7 @@ pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
 /// Starts the tasks that run as long as the server.
 pub fn background(server: &Arc<Server>) {
     crate::feeds::start(server);
+    crate::custom::start(server);
     tokio::spawn(crate::kubernetes_service::run(Arc::clone(server)));
     tokio::spawn(crate::trust::run(Arc::clone(server)));
 }

@@ -142,7 +142,7 @@ pub(crate) fn decode(
         }
         None => stored,
     };
-    if plain.first() == Some(&b'{') {
+    if !config.decode_all && plain.first() == Some(&b'{') {
         let members = members_of(plain)?;
         if scalar(&members, "kind") == Some(&config.kind)
             && scalar(&members, "apiVersion") == Some(&config.api_version)

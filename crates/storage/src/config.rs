@@ -38,6 +38,10 @@ pub struct ResourceConfig {
     pub fields: Vec<Field>,
     /// For values in another encoding or version; without it such values are an error.
     pub decode: Option<Decode>,
+    /// Every value goes through `decode`: the type has changed since some were written (custom resources).
+    pub decode_all: bool,
+    /// Tells apart configurations that differ in what `decode` does.
+    pub revision: String,
     /// Encryption at rest.
     pub transformer: Option<Arc<dyn Transformer>>,
     /// Objects expire this long after their last write (`--event-ttl`).
@@ -57,6 +61,8 @@ impl ResourceConfig {
             kind: kind.to_owned(),
             fields: Vec::new(),
             decode: None,
+            decode_all: false,
+            revision: String::new(),
             transformer: None,
             ttl: None,
         }
@@ -88,6 +94,7 @@ impl ResourceConfig {
             && self.api_version == other.api_version
             && self.kind == other.kind
             && self.fields == other.fields
+            && self.revision == other.revision
     }
 }
 

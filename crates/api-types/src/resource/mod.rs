@@ -8,6 +8,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::schema::SchemaRef;
 
@@ -57,6 +58,39 @@ pub struct ResourceInfo {
     pub served_by_default: bool,
     /// Discovery's `storageVersionHash`.
     pub storage_version_hash: Text,
+    /// What only a CustomResourceDefinition says; `None` for built-in resources.
+    pub custom: Option<Arc<Custom>>,
+}
+
+/// What a CustomResourceDefinition says about one of its versions beyond what built-in rows have.
+#[derive(Debug, Clone, Default)]
+pub struct Custom {
+    /// Tells this state of the definition from others: its uid and generation.
+    pub revision: String,
+    /// What users of the version are warned with; empty when it is not deprecated.
+    pub deprecation: String,
+    /// Where the scale subresource finds the replicas.
+    pub scale: Option<ScalePaths>,
+    /// The definition is being deleted: nothing new is created.
+    pub terminating: Arc<AtomicBool>,
+}
+
+impl Custom {
+    /// Whether the definition is being deleted.
+    pub fn is_terminating(&self) -> bool {
+        self.terminating.load(Ordering::Acquire)
+    }
+}
+
+/// Dotted paths of the fields that a scale subresource reads and writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// Wanted replicas.
+    pub spec_replicas: String,
+    /// Present replicas.
+    pub status_replicas: String,
+    /// The pods' label selector as text; empty when the resource has none.
+    pub label_selector: String,
 }
 
 /// A subresource of a resource.
@@ -128,6 +162,11 @@ impl ResourceInfo {
         } else {
             format!("{}/{}", self.group, self.version)
         }
+    }
+
+    /// Whether a CustomResourceDefinition made the row.
+    pub fn is_custom(&self) -> bool {
+        self.custom.is_some()
     }
 
     /// `deployments.apps`, or `pods` for the core group: how messages name the resource.

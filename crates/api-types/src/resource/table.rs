@@ -150,5 +150,6 @@ fn info(row: Row) -> ResourceInfo {
         schema: schema::by_type(row.type_).unwrap_or_default(),
         served_by_default: row.served,
         storage_version_hash: Text::Borrowed(row.hash),
+        custom: None,
     }
 }

@@ -95,7 +95,12 @@ fn node(schema: &Value, path: &str) -> Result<Schema, CustomSchemaError> {
         topology: topology(object),
         nullable: flag("nullable"),
         default: object.get("default").cloned(),
-        custom: Some(Box::new(Custom { keywords, type_: type_.to_string(), format: format.to_string() })),
+        custom: Some(Box::new(Custom {
+            keywords,
+            type_: type_.to_string(),
+            format: format.to_string(),
+            metadata: object.get("properties").and_then(|p| p.get("metadata")).cloned(),
+        })),
         ..Schema::default()
     })
 }

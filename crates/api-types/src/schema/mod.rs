@@ -3,7 +3,8 @@
 //! Everything generic walks (Schema, `serde_json::Value`): decoding, unknown fields, defaults, strategic merge, server-side
 //! apply, protobuf, OpenAPI. A [`SchemaRef`] is a cheap handle: a number for a built-in type (its node is made from the
 //! embedded table when it is first looked at, so types nobody uses cost nothing, and recursion is a number again), a shared
-//! pointer for a node that a CRD made.
+//! pointer for a node that a CRD made. The root of a custom type is made when it is first looked at, too: of thousands of
+//! definitions few are in use.
 
 mod custom;
 pub(crate) mod emit;
@@ -14,7 +15,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map as JsonMap, Value};
 
@@ -32,12 +33,24 @@ pub struct SchemaRef(Repr);
 enum Repr {
     Builtin(u32),
     Shared(Arc<Schema>),
+    Deferred(Arc<Deferred>),
+}
+
+/// A node that is made when it is first looked at.
+struct Deferred {
+    made: OnceLock<SchemaRef>,
+    make: Box<dyn Fn() -> SchemaRef + Send + Sync>,
 }
 
 impl SchemaRef {
     /// Shares a node made at run time.
     pub fn new(schema: Schema) -> Self {
         Self(Repr::Shared(Arc::new(schema)))
+    }
+
+    /// A node that `make` gives when it is first looked at.
+    pub fn deferred(make: impl Fn() -> SchemaRef + Send + Sync + 'static) -> Self {
+        Self(Repr::Deferred(Arc::new(Deferred { made: OnceLock::new(), make: Box::new(make) })))
     }
 
     fn builtin(index: u32) -> Self {
@@ -52,6 +65,7 @@ impl Deref for SchemaRef {
         match &self.0 {
             Repr::Builtin(index) => table::node(*index),
             Repr::Shared(schema) => schema,
+            Repr::Deferred(deferred) => deferred.made.get_or_init(|| (deferred.make)()),
         }
     }
 }
@@ -255,6 +269,9 @@ pub struct Custom {
     pub type_: String,
     /// `format` as written.
     pub format: String,
+    /// What the schema says about `metadata` of an object that is a resource: its type is built in, and its values are
+    /// restricted by this besides.
+    pub metadata: Option<Value>,
 }
 
 impl Default for SchemaRef {

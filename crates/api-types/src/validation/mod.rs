@@ -37,6 +37,7 @@ use crate::field::ErrorList;
 use crate::name;
 use crate::resource::ResourceInfo;
 
+pub use custom_definition::approval;
 pub use meta::{validate_create as metadata_create, validate_update as metadata_update};
 
 /// The rules of one kind, beside those of its metadata.
@@ -63,7 +64,7 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
     let validator = for_kind(&resource.group, &resource.kind);
     let rule = validator.map_or(name::subdomain_rule as name::Rule, |v| v.name);
     let mut errors =
-        meta::validate_create(object, resource.namespaced, rule, resource.schema.custom.is_some());
+        meta::validate_create(object, resource.namespaced, rule, resource.is_custom());
     if let Some(validator) = validator {
         errors.append((validator.create)(object));
     }
@@ -76,7 +77,7 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
 /// Upstream checks metadata in its generic registry and again with the kind, so that each fault is a cause twice (or
 /// more, where the kind runs its rules for new objects too); clients see the causes.
 pub fn update(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
-    let custom = resource.schema.custom.is_some();
+    let custom = resource.is_custom();
     let mut errors = meta::validate_create(object, resource.namespaced, name::path_segment_rule, true);
     errors.append(meta::validate_update(object, old));
     errors.append(meta::validate_update(object, old));

@@ -40,7 +40,7 @@ impl Directory {
         let mut custom: Vec<Arc<ResourceInfo>> = endpoints
             .iter()
             .map(|endpoint| &endpoint.info)
-            .filter(|info| info.schema.type_name.is_empty())
+            .filter(|info| info.is_custom())
             .cloned()
             .collect();
         custom.sort_by(|a, b| {
@@ -158,7 +158,7 @@ fn legacy_resource(row: &ResourceInfo) -> Value {
     entry.insert("singularName".into(), row.singular.to_string().into());
     entry.insert("namespaced".into(), row.namespaced.into());
     entry.insert("kind".into(), row.kind.to_string().into());
-    entry.insert("verbs".into(), strings(&row.verbs));
+    entry.insert("verbs".into(), verbs(row));
     if !row.short_names.is_empty() {
         entry.insert("shortNames".into(), strings(&row.short_names));
     }
@@ -215,7 +215,7 @@ pub fn aggregated(directory: &Directory, core: bool, version: &str) -> Value {
 }
 
 fn aggregated_resource(row: &ResourceInfo) -> Value {
-    let custom = row.schema.type_name.is_empty();
+    let custom = row.is_custom();
     let kind = |group: &str, version: &str, kind: &str| {
         // Built-in rows name the group and version only where they differ from the document's own.
         let same = !custom && (group, version) == (&*row.group, &*row.version);
@@ -229,7 +229,7 @@ fn aggregated_resource(row: &ResourceInfo) -> Value {
     entry.insert("responseKind".into(), kind(&row.group, &row.version, &row.kind));
     entry.insert("scope".into(), if row.namespaced { "Namespaced" } else { "Cluster" }.into());
     entry.insert("singularResource".into(), row.singular.to_string().into());
-    entry.insert("verbs".into(), strings(&row.verbs));
+    entry.insert("verbs".into(), verbs(row));
     if !row.short_names.is_empty() {
         entry.insert("shortNames".into(), strings(&row.short_names));
     }
@@ -247,6 +247,14 @@ fn aggregated_resource(row: &ResourceInfo) -> Value {
         entry.insert("subresources".into(), subresources.collect());
     }
     entry.into()
+}
+
+/// What may be done; nothing is created or changed any more when the definition is being deleted.
+fn verbs(row: &ResourceInfo) -> Value {
+    match row.custom.as_ref().is_some_and(|custom| custom.is_terminating()) {
+        true => json!(["delete", "deletecollection", "get", "list", "watch"]),
+        false => strings(&row.verbs),
+    }
 }
 
 fn strings(list: &[resource::Text]) -> Value {

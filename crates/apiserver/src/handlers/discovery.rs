@@ -34,10 +34,14 @@ pub(super) fn handle(server: &Arc<Server>, call: &Call, segments: &[&str]) -> Re
             }
         }
         ["api", "v1"] => discovery::resource_list(&directory, "", "v1").ok_or_else(Error::path_not_found)?,
-        ["apis", group] => discovery::group(&directory, group).ok_or_else(Error::path_not_found)?,
-        ["apis", group, version] => {
-            discovery::resource_list(&directory, group, version).ok_or_else(Error::path_not_found)?
-        }
+        ["apis", group] => match discovery::group(&directory, group) {
+            Some(document) => document,
+            None => return Ok(super::page_not_found()),
+        },
+        ["apis", group, version] => match discovery::resource_list(&directory, group, version) {
+            Some(document) => document,
+            None => return Ok(super::page_not_found()),
+        },
         _ => return Err(Error::path_not_found()),
     };
     only_get(call)?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use parking_lot::Mutex;
 
+use super::page_not_found;
 use crate::error::{self, Error, Result};
 use crate::filters::Call;
 use crate::http::body::{self, Body};
@@ -23,8 +24,11 @@ use crate::table;
 pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<Body>> {
     let info = &call.info;
     let Some(endpoint) = server.registry.endpoint(&info.group, &info.version, &info.resource) else {
-        return Err(not_served(server, &call));
+        return not_served(server, &call);
     };
+    if endpoint.info.is_custom() && !path_fits(&endpoint, &call) {
+        return Ok(page_not_found());
+    }
     if let Err(error) = check(&endpoint, &call) {
         return Ok(failed(
             &call.parts.headers,
@@ -62,15 +66,33 @@ fn check(endpoint: &Endpoint, call: &Call) -> Result<()> {
         return Err(Error::path_not_found());
     }
     if info.subresource.is_empty() {
-        return if allowed(endpoint, call) { Ok(()) } else { Err(refused(endpoint, call)) };
+        return match allowed(endpoint, call) {
+            true => may_still_create(endpoint, call),
+            false => Err(refused(endpoint, call)),
+        };
     }
-    let row = endpoint.info.subresource(&info.subresource).ok_or_else(Error::path_not_found)?;
+    let row =
+        endpoint.info.subresource(&info.subresource).ok_or_else(|| match endpoint.info.is_custom() {
+            true => error::not_found(&endpoint.info, &info.name),
+            false => Error::path_not_found(),
+        })?;
     // Streams judge methods by themselves: an upgrade is a GET or a POST.
     let is_stream = subresources::is_stream(endpoint, &info.subresource);
     match is_stream || row.verbs.iter().any(|verb| *verb == info.verb) && is_plain(&call.parts.method) {
         true => Ok(()),
         false => Err(error::method_not_allowed()),
     }
+}
+
+/// Nothing new comes into being under a definition that is being deleted.
+fn may_still_create(endpoint: &Endpoint, call: &Call) -> Result<()> {
+    let terminating = endpoint.info.custom.as_ref().is_some_and(|custom| custom.is_terminating());
+    if !terminating || call.info.verb != "create" {
+        return Ok(());
+    }
+    let info = &endpoint.info;
+    let message = "create not allowed while custom resource definition is terminating";
+    Err(Error::method_not_supported(&info.group, &info.plural, "create").with_message(message))
 }
 
 /// Reads the body, and makes of the call what the registry works on.
@@ -142,13 +164,21 @@ fn finish(
     }
 }
 
-/// A group or version that is not served at all is another 404 than a resource that its version does not have.
-fn not_served(server: &Server, call: &Call) -> Error {
-    let known =
-        server.registry.endpoints().iter().any(|endpoint| {
-            endpoint.info.group == call.info.group && endpoint.info.version == call.info.version
-        });
-    if known { Error::path_not_found() } else { super::path::plain_not_found() }
+/// Built-in versions are told apart from all else: anything else may be served one day by somebody.
+fn not_served(server: &Server, call: &Call) -> Result<Response<Body>> {
+    if !server.definitions.ready() {
+        let why =
+            "the request has been made before all known HTTP paths have been installed, please try again";
+        return Err(Error::service_unavailable(why).with_retry_after(1));
+    }
+    let built_in = server.registry.endpoints().iter().any(|endpoint| {
+        let info = &endpoint.info;
+        info.group == call.info.group && info.version == call.info.version && !info.is_custom()
+    });
+    match built_in || call.info.group.is_empty() {
+        true => Err(Error::path_not_found()),
+        false => Ok(page_not_found()),
+    }
 }
 
 fn path_fits(endpoint: &Endpoint, call: &Call) -> bool {
@@ -194,6 +224,9 @@ fn allowed(endpoint: &Endpoint, call: &Call) -> bool {
 }
 
 fn refused(endpoint: &Endpoint, call: &Call) -> Error {
+    if endpoint.info.is_custom() {
+        return Error::method_not_supported(&endpoint.info.group, &endpoint.info.plural, &call.info.verb);
+    }
     // Lists without watches are told by the registry upstream, hence other words.
     if call.info.verb == "watch" && endpoint.info.has_verb("list") {
         return Error::method_not_supported(&endpoint.info.group, &endpoint.info.plural, "watch");
@@ -202,7 +235,10 @@ fn refused(endpoint: &Endpoint, call: &Call) -> Error {
 }
 
 /// What the users of a deprecated kind are told with every answer.
-fn deprecation(endpoint: &Endpoint) -> Option<&'static str> {
+fn deprecation(endpoint: &Endpoint) -> Option<&str> {
+    if let Some(custom) = &endpoint.info.custom {
+        return Some(custom.deprecation.as_str()).filter(|text| !text.is_empty());
+    }
     match (&*endpoint.info.group, &*endpoint.info.plural) {
         ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
         ("", "endpoints") => {

@@ -57,7 +57,7 @@ impl Renderer<'_> {
 
     fn object(&self, code: StatusCode, item: Item) -> Result<Response<Body>> {
         // Answers that are not stored (reviews) have no columns, and are sent as they are.
-        let plain = self.endpoint.store.is_none() && self.endpoint.info.columns.is_empty();
+        let plain = !self.endpoint.has_store() && self.endpoint.info.columns.is_empty();
         if let Some((shape, version)) = self.accepted.shape.filter(|_| !plain) {
             return self.shaped_object(code, &item, shape, version);
         }

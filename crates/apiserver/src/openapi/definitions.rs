@@ -28,7 +28,7 @@ impl Definitions {
     /// Adds a type and all that it refers to.
     pub fn add(&mut self, type_: &Type, rows: &[Row]) {
         let row = |name: &str| {
-            let mut infos = rows.iter().map(|row| &row.info).filter(|info| info.schema.type_name.is_empty());
+            let mut infos = rows.iter().map(|row| &row.info).filter(|info| info.is_custom());
             infos.find(|info| names::custom_definition(info) == name).cloned()
         };
         match type_ {

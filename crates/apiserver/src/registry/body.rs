@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use api_types::field::{self, Path};
 use api_types::resource::ResourceInfo;
 use api_types::schema::{self, SchemaRef};
 use api_types::{codec, decode};
@@ -27,6 +28,8 @@ pub struct Expected<'a> {
     pub scheme: &'static str,
     /// The kind belongs to every group version alike, as options do: clients name that of the resource.
     pub everywhere: bool,
+    /// The kind is that of a custom resource, which has no type to be decoded into.
+    pub custom: bool,
 }
 
 impl<'a> Expected<'a> {
@@ -44,6 +47,7 @@ impl<'a> Expected<'a> {
             schema: info.schema.clone(),
             scheme,
             everywhere: false,
+            custom: info.is_custom(),
         }
     }
 
@@ -51,7 +55,7 @@ impl<'a> Expected<'a> {
     pub fn kind(group: &'a str, version: &'a str, kind: &'a str) -> Self {
         let schema = schema::by_gvk(group, version, kind).unwrap_or_default();
         let scheme = "pkg/api/legacyscheme/scheme.go:30";
-        Expected { group, version, kind, schema, scheme, everywhere: false }
+        Expected { group, version, kind, schema, scheme, everywhere: false, custom: false }
     }
 
     /// The options of a deletion.
@@ -226,20 +230,31 @@ fn check_kind(found: &TypeMeta, expected: &Expected<'_>, body: &[u8]) -> Result<
             None => ("", text),
         },
     };
+    if expected.custom && found.kind.is_empty() {
+        let text = String::from_utf8_lossy(body);
+        return Err(unrecognized(expected, &format!("Object 'Kind' is missing in '{text}'"), body));
+    }
     let kind = if found.kind.is_empty() { expected.kind } else { &found.kind };
     if (group, version, kind) == (expected.group, expected.version, expected.kind)
         || expected.everywhere && kind == expected.kind
     {
         return Ok(());
     }
-    let is_custom = expected.schema.type_name.is_empty();
-    if group == expected.group && kind == expected.kind && (is_custom || is_registered(group, version, kind))
-    {
-        return Err(Error::bad_request(format!(
+    let other_version = || {
+        Error::bad_request(format!(
             "the API version in the data ({}) does not match the expected API version ({})",
             join(group, version),
             join(expected.group, expected.version)
-        )));
+        ))
+    };
+    if expected.custom {
+        return Err(match (group, version) == (expected.group, expected.version) {
+            true => other_kind(expected, kind, body),
+            false => other_version(),
+        });
+    }
+    if group == expected.group && kind == expected.kind && is_registered(group, version, kind) {
+        return Err(other_version());
     }
     let why = match is_registered(group, version, kind) {
         true => format!(
@@ -257,6 +272,15 @@ fn check_kind(found: &TypeMeta, expected: &Expected<'_>, body: &[u8]) -> Result<
         "{kind} in version {version:?} cannot be handled as a {}: {why}",
         expected.kind
     )))
+}
+
+/// Custom objects of any kind can be read; their kind is judged with their content.
+fn other_kind(expected: &Expected<'_>, kind: &str, body: &[u8]) -> Error {
+    let object = decode::parse_untyped(body).unwrap_or_default();
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let why = format!("must be {}", expected.kind);
+    let error = field::Error::invalid(&Path::new("kind"), kind, why);
+    Error::invalid(expected.group, kind, name, vec![error])
 }
 
 fn is_registered(group: &str, version: &str, kind: &str) -> bool {

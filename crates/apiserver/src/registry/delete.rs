@@ -218,6 +218,9 @@ impl Registry {
         if self.settings.garbage_collector {
             set_gc_finalizers(&mut object, options, strategy.traits().dependents);
         }
+        if let Some(finalizer) = strategy.deletion_finalizer().filter(|_| !meta::is_deleting(old)) {
+            meta::add_finalizer(&mut object, finalizer);
+        }
         let held = meta::has_finalizers(&object) || strategy.holds_back_deletion(&object);
         if meta::is_deleting(old) {
             return match (held, object == *old) {

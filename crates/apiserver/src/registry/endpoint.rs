@@ -1,10 +1,11 @@
 //! One served resource: its row, its strategy, its store, and the forms in which its objects leave.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use api_types::resource::{self, ResourceInfo};
-use api_types::{codec, convert, schema};
+use api_types::{codec, convert, decode, default, schema};
 use bytes::Bytes;
 use serde_json::Value;
 use storage::{Field, Object, ResourceConfig, ResourceStore, Store};
@@ -36,35 +37,55 @@ pub struct Endpoint {
     pub info: Arc<ResourceInfo>,
     /// The row of the stored version; equal to `info` for nearly all resources.
     pub hub: Arc<ResourceInfo>,
-    /// Where objects are; `None` for resources that exist only in answers (reviews, bindings).
-    pub store: Option<ResourceStore>,
     /// What the resource adds to the generic operations.
     pub strategy: Arc<dyn Strategy>,
-    /// Who sets which field.
-    pub managers: Managers,
     /// `{"kind":"Pod","apiVersion":"v1",`
     pub head: Bytes,
+    place: Option<Place>,
+    managers: OnceLock<Managers>,
     id: u32,
 }
 
 impl Endpoint {
+    /// A built-in resource; its objects are loaded at once.
     pub(super) fn new(info: Arc<ResourceInfo>, store: &Store, settings: &Settings) -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         let hub = hub_of(&info);
-        let store = match info.key_prefix.is_empty() {
-            true => None,
-            false => Some(store.resource(config(&hub, settings)).map_err(storage_error)?),
-        };
+        let endpoint = Self::over(info, hub, store, settings);
+        if let Some(place) = &endpoint.place {
+            place.open()?;
+        }
+        Ok(endpoint)
+    }
+
+    /// A version of a custom resource, which is stored as `hub`. Its objects are loaded when they are first asked for:
+    /// of thousands of definitions few are in use.
+    pub(super) fn custom(
+        info: Arc<ResourceInfo>,
+        hub: Arc<ResourceInfo>,
+        store: &Store,
+        settings: &Settings,
+    ) -> Self {
+        Self::over(info, hub, store, settings)
+    }
+
+    fn over(info: Arc<ResourceInfo>, hub: Arc<ResourceInfo>, store: &Store, settings: &Settings) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let place = (!info.key_prefix.is_empty()).then(|| Place {
+            store: store.clone(),
+            config: config(&hub, settings),
+            retired: AtomicBool::new(false),
+            opened: OnceLock::new(),
+        });
         let head = format!(r#"{{"kind":"{}","apiVersion":"{}","#, info.kind, info.api_version());
-        Ok(Endpoint {
+        Endpoint {
             strategy: strategies::of(&info, settings),
-            managers: Managers::new(&info),
+            managers: OnceLock::new(),
             hub,
-            store,
+            place,
             head: head.into(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             info,
-        })
+        }
     }
 
     /// Whether the served version differs from the stored one.
@@ -72,12 +93,35 @@ impl Endpoint {
         self.info.version != self.hub.version || self.info.group != self.hub.group
     }
 
+    /// Who sets which field.
+    pub fn managers(&self) -> &Managers {
+        self.managers.get_or_init(|| Managers::new(&self.info))
+    }
+
+    /// Whether objects are stored; some resources exist only in answers (reviews, bindings).
+    pub fn has_store(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// The store of a resource that has one.
     ///
     /// # Errors
-    /// `MethodNotAllowed` for resources that exist only in answers.
+    /// `MethodNotAllowed` for resources that exist only in answers; `NotFound` for custom resources whose definition
+    /// has gone.
     pub fn store(&self) -> Result<&ResourceStore> {
-        self.store.as_ref().ok_or_else(crate::error::method_not_allowed)
+        self.place.as_ref().ok_or_else(crate::error::method_not_allowed)?.open()
+    }
+
+    /// Whether the row is no longer served, so that a request that began with it has to look again.
+    pub fn is_retired(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.retired.load(Ordering::Acquire))
+    }
+
+    /// Ends the store: watches end, requests that are still under way fail.
+    pub(super) fn retire(&self) {
+        if let Some(place) = &self.place {
+            place.retire();
+        }
     }
 
     /// A stored object parsed, in the served version.
@@ -93,7 +137,7 @@ impl Endpoint {
     /// # Errors
     /// The object cannot be converted.
     pub fn from_hub(&self, value: Value) -> Result<Value> {
-        if !self.converts() {
+        if !self.converts() || self.info.is_custom() {
             return Ok(value);
         }
         convert::convert(&self.hub, &self.info, value).map_err(Error::internal)
@@ -103,13 +147,16 @@ impl Endpoint {
     ///
     /// # Errors
     /// The object cannot be converted.
-    pub fn to_hub<'a>(&self, value: &'a Value) -> Result<std::borrow::Cow<'a, Value>> {
+    pub fn to_hub<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>> {
         if !self.converts() {
-            return Ok(std::borrow::Cow::Borrowed(value));
+            return Ok(Cow::Borrowed(value));
         }
-        convert::convert(&self.info, &self.hub, value.clone())
-            .map(std::borrow::Cow::Owned)
-            .map_err(Error::internal)
+        if self.info.is_custom() {
+            let mut value = value.clone();
+            fit(&self.hub, &mut value);
+            return Ok(Cow::Owned(value));
+        }
+        convert::convert(&self.info, &self.hub, value.clone()).map(Cow::Owned).map_err(Error::internal)
     }
 
     /// Canonical JSON in the served version: the cache's own bytes unless the versions differ.
@@ -161,7 +208,31 @@ impl Endpoint {
 
     /// Whether objects of the resource can be encoded as protobuf: built-in ones can.
     pub fn has_protobuf(&self) -> bool {
-        !self.info.schema.type_name.is_empty()
+        !self.info.is_custom()
+    }
+}
+
+/// Where the objects of a resource are: known from the start, opened when first asked for.
+struct Place {
+    store: Store,
+    config: ResourceConfig,
+    retired: AtomicBool,
+    /// An error for good once the resource is retired.
+    opened: OnceLock<Result<ResourceStore>>,
+}
+
+impl Place {
+    fn open(&self) -> Result<&ResourceStore> {
+        let opened =
+            self.opened.get_or_init(|| self.store.resource(self.config.clone()).map_err(storage_error));
+        opened.as_ref().map_err(Clone::clone)
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        if let Ok(opened) = self.opened.get_or_init(|| Err(Error::path_not_found())) {
+            self.store.remove(opened);
+        }
     }
 }
 
@@ -248,8 +319,28 @@ fn config(hub: &ResourceInfo, settings: &Settings) -> ResourceConfig {
         config.ttl = Some(settings.event_ttl);
     }
     let row = hub.clone();
-    config.decode = Some(Arc::new(move |raw| decode_stored(&row, raw)));
+    config.decode = match &hub.custom {
+        None => Some(Arc::new(move |raw| decode_stored(&row, raw))),
+        Some(custom) => {
+            config.decode_all = true;
+            config.revision.clone_from(&custom.revision);
+            Some(Arc::new(move |raw| decode_custom(&row, raw)))
+        }
+    };
     config
+}
+
+/// A stored custom object as the present schema has it: without unknown fields, with defaults.
+fn decode_custom(hub: &ResourceInfo, raw: &[u8]) -> std::result::Result<Value, String> {
+    let mut value: Value = serde_json::from_slice(raw).map_err(|err| err.to_string())?;
+    fit(hub, &mut value);
+    Ok(value)
+}
+
+/// Brings a custom object into the form of a version: unknown fields go, defaults come. Values stay as they are.
+fn fit(info: &ResourceInfo, value: &mut Value) {
+    decode::prune(&info.schema, value);
+    default::apply(info, value);
 }
 
 /// A stored value that is not JSON of the stored version: protobuf written by upstream, or another version.

@@ -73,7 +73,7 @@ pub fn on_update(
     manager: &str,
     subresource: &str,
 ) {
-    endpoint.managers.of(subresource).update(old, object, manager, Timestamp::now());
+    endpoint.managers().of(subresource).update(old, object, manager, Timestamp::now());
     if meta::field(object, "managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         meta::set(object, "managedFields", None);
     }

@@ -61,6 +61,15 @@ pub fn finalizers(object: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// Adds a finalizer that is not there yet.
+pub fn add_finalizer(object: &mut Value, finalizer: &str) {
+    let mut all: Vec<String> = finalizers(object).into_iter().map(str::to_owned).collect();
+    if !all.iter().any(|known| known == finalizer) {
+        all.push(finalizer.to_owned());
+        set(object, "finalizers", Some(all.into()));
+    }
+}
+
 /// Whether finalizers hold the object back from removal.
 pub fn has_finalizers(object: &Value) -> bool {
     field(object, "finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty())

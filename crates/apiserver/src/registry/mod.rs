@@ -50,6 +50,16 @@ use crate::error::{Error, Result};
 /// Endpoints by plural name, so that a lookup copies nothing.
 type Table = HashMap<Box<str>, Vec<Arc<Endpoint>>>;
 
+/// What is served of one custom resource from now on.
+pub struct CustomChange {
+    /// API group.
+    pub group: Box<str>,
+    /// Plural name.
+    pub plural: Box<str>,
+    /// The served versions, each with the row of the stored version; none to end serving it.
+    pub versions: Vec<(Arc<ResourceInfo>, Arc<ResourceInfo>)>,
+}
+
 /// All served resources.
 pub struct Registry {
     store: Store,
@@ -117,22 +127,38 @@ impl Registry {
     /// The storage refuses the resource's configuration.
     pub fn add(&self, info: Arc<ResourceInfo>) -> Result<Arc<Endpoint>> {
         let endpoint = Arc::new(Endpoint::new(info, &self.store, &self.settings)?);
-        self.change_table(&endpoint.info, |row| row.push(Arc::clone(&endpoint)));
+        let _changing = self.changing.lock();
+        let mut table = Table::clone(&self.endpoints.load());
+        let row = table.entry((*endpoint.info.plural).into()).or_default();
+        row.retain(|known| {
+            known.info.group != endpoint.info.group || known.info.version != endpoint.info.version
+        });
+        row.push(Arc::clone(&endpoint));
+        self.endpoints.store(Arc::new(table));
         Ok(endpoint)
     }
 
-    /// Stops serving a resource. Its storage stays.
-    pub fn remove(&self, info: &ResourceInfo) {
-        self.change_table(info, |_| {});
-    }
-
-    /// Takes out the endpoint of a row, and lets `change` put in another.
-    fn change_table(&self, info: &ResourceInfo, change: impl FnOnce(&mut Vec<Arc<Endpoint>>)) {
+    /// Serves custom resources in other versions than before, in one step however many there are. The stores of what was
+    /// served are closed: their watches end, and clients begin anew with the new rows.
+    pub fn replace_custom(&self, changes: Vec<CustomChange>) {
         let _changing = self.changing.lock();
         let mut table = Table::clone(&self.endpoints.load());
-        let row = table.entry((*info.plural).into()).or_default();
-        row.retain(|endpoint| endpoint.info.group != info.group || endpoint.info.version != info.version);
-        change(row);
+        for CustomChange { group, plural, versions } in changes {
+            let row = table.entry(plural).or_default();
+            row.retain(|endpoint| {
+                let stays = *endpoint.info.group != *group || !endpoint.info.is_custom();
+                if !stays {
+                    endpoint.retire();
+                }
+                stays
+            });
+            row.extend(
+                versions
+                    .into_iter()
+                    .map(|(info, hub)| Arc::new(Endpoint::custom(info, hub, &self.store, &self.settings))),
+            );
+        }
+        table.retain(|_, row| !row.is_empty());
         self.endpoints.store(Arc::new(table));
     }
 
@@ -177,14 +203,16 @@ impl admission::Reader for Registry {
         name: &str,
         fresh: bool,
     ) -> Result<Option<Bytes>> {
-        let Some(store) = self.hub(group, resource).and_then(|e| e.store.clone()) else { return Ok(None) };
+        let Some(store) = self.hub(group, resource).and_then(|e| e.store().ok().cloned()) else {
+            return Ok(None);
+        };
         let freshness = if fresh { Freshness::Latest } else { Freshness::Any };
         let object = store.get(namespace, name, freshness).await.map_err(endpoint::storage_error)?;
         Ok(object.map(|object| object.json().clone()))
     }
 
     async fn list(&self, group: &str, resource: &str, namespace: &str) -> Result<Vec<Bytes>> {
-        let Some(store) = self.hub(group, resource).and_then(|e| e.store.clone()) else {
+        let Some(store) = self.hub(group, resource).and_then(|e| e.store().ok().cloned()) else {
             return Ok(Vec::new());
         };
         let query = storage::ListQuery {

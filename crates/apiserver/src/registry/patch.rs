@@ -66,7 +66,7 @@ impl Registry {
     async fn apply(&self, request: &Request, options: &WriteOptions) -> Result<Outcome> {
         let config = self.configuration(request)?;
         let endpoint = &request.endpoint;
-        let manager = endpoint.managers.of(&request.subresource);
+        let manager = endpoint.managers().of(&request.subresource);
         let transform = |old: Option<&Value>| {
             let mut object =
                 manager.apply(old, &config, &options.field_manager, options.force, Timestamp::now())?;

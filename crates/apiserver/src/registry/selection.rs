@@ -51,7 +51,9 @@ impl Selectors {
         if let Some(name) = self.name() {
             selection = selection.name(name);
         }
-        if let Some(store) = &endpoint.store {
+        if endpoint.has_store()
+            && let Ok(store) = endpoint.store()
+        {
             let indexed = store.config().fields.iter().enumerate().filter(|(_, field)| field.indexed);
             for (slot, field) in indexed {
                 if let Some(value) = self.fields.exact_value(&field.label) {

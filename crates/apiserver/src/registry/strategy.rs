@@ -92,7 +92,7 @@ impl Base {
     /// For a row.
     pub fn new(info: &ResourceInfo, traits: Traits) -> Self {
         let has_status = info.subresource("status").is_some();
-        let custom = info.schema.type_name.is_empty();
+        let custom = info.is_custom();
         let empty = (has_status && !custom).then(|| decode::normalize(&info.schema, json!({})));
         let empty_status =
             empty.and_then(Result::ok).and_then(|mut empty| empty.get_mut("status").map(Value::take));
@@ -176,6 +176,11 @@ pub trait Strategy: Send + Sync {
     /// Whether a deletion also waits for what the object itself says (`spec.finalizers` of namespaces).
     fn holds_back_deletion(&self, _object: &Value) -> bool {
         false
+    }
+
+    /// A finalizer that every object gets when its deletion begins.
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        None
     }
 
     /// Changes an object that starts to be deleted and is not removed at once.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api_types::field::{self, Path};
+use api_types::resource::ResourceInfo;
 use api_types::selector::Selector;
 use api_types::{decode, patch};
 use http::StatusCode;
@@ -49,7 +50,7 @@ async fn patch_scale(registry: &Registry, request: &Request) -> Result<Outcome> 
     };
     let schema = Expected::kind("autoscaling", "v1", "Scale").schema;
     let apply = |old: &Value| {
-        let mut scale = of(&request.endpoint, old);
+        let mut scale = of(&request.endpoint, old)?;
         match kind {
             "application/json-patch+json" => patch::json_patch(&mut scale, &body)?,
             "application/merge-patch+json" | "application/apply-patch+yaml" => {
@@ -77,7 +78,7 @@ async fn change(
         let scale = new_scale(old)?;
         check(request, &scale)?;
         let mut object = old.clone();
-        object["spec"]["replicas"] = replicas(&scale).into();
+        set(&mut object, paths(&endpoint.info).0, replicas(&scale).into());
         for key in ["resourceVersion", "uid"] {
             let value = meta::text(&scale, key);
             if !value.is_empty() {
@@ -118,36 +119,78 @@ fn answer(endpoint: &Endpoint, outcome: Outcome) -> Result<Outcome> {
         Item::Stored(stored) => endpoint.value(&stored)?,
         Item::Made(value) => value,
     };
-    Ok(Outcome::Foreign(StatusCode::OK, of(endpoint, &object)))
+    Ok(Outcome::Foreign(StatusCode::OK, of(endpoint, &object)?))
 }
 
 /// The Scale of an object.
-fn of(endpoint: &Endpoint, object: &Value) -> Value {
+fn of(endpoint: &Endpoint, object: &Value) -> Result<Value> {
     let mut metadata = serde_json::Map::new();
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = meta::field(object, key) {
             metadata.insert(key.into(), value.clone());
         }
     }
+    let (spec_path, status_path) = paths(&endpoint.info);
+    let found = at(object, spec_path);
+    if found.is_null() && endpoint.info.is_custom() {
+        let why = format!("the spec replicas field \".{spec_path}\" does not exist");
+        return Err(Error::internal(why));
+    }
     let mut spec = json!({});
-    let replicas = object["spec"]["replicas"].as_i64().unwrap_or(0);
+    let replicas = found.as_i64().unwrap_or(0);
     if replicas != 0 {
         spec["replicas"] = replicas.into();
     }
-    let mut status = json!({ "replicas": object["status"]["replicas"].as_i64().unwrap_or(0) });
+    let mut status = json!({ "replicas": at(object, status_path).as_i64().unwrap_or(0) });
+    let text = selector(&endpoint.info, object);
+    if !text.is_empty() {
+        status["selector"] = text.into();
+    }
+    Ok(json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status,
+    }))
+}
+
+/// Where the wanted and the present replicas are.
+fn paths(info: &ResourceInfo) -> (&str, &str) {
+    match info.custom.as_ref().and_then(|custom| custom.scale.as_ref()) {
+        Some(scale) => (&scale.spec_replicas, &scale.status_replicas),
+        None => ("spec.replicas", "status.replicas"),
+    }
+}
+
+/// The selector of the replicas as text: custom resources have it as such, built-in ones as an object.
+fn selector(info: &ResourceInfo, object: &Value) -> String {
+    if let Some(custom) = &info.custom {
+        let path = custom.scale.as_ref().map_or("", |scale| &scale.label_selector);
+        return at(object, path).as_str().unwrap_or_default().to_owned();
+    }
     let selector = &object["spec"]["selector"];
     let of_map = |map: &Value| {
         let pairs = map.as_object().into_iter().flatten();
         let pairs = pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
         Selector::from_map(pairs).to_string()
     };
-    let text = match (&*endpoint.info.plural, selector.get("matchExpressions")) {
+    match (&*info.plural, selector.get("matchExpressions")) {
         ("replicationcontrollers", _) => of_map(selector),
         (_, None) => of_map(&selector["matchLabels"]),
         _ => Selector::from_value(selector).map(|selector| selector.to_string()).unwrap_or_default(),
-    };
-    if !text.is_empty() {
-        status["selector"] = text.into();
     }
-    json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status })
+}
+
+/// The value at a dotted path; null where there is none.
+fn at<'v>(object: &'v Value, path: &str) -> &'v Value {
+    path.split('.').fold(object, |value, key| &value[key])
+}
+
+/// Sets the value at a dotted path, making the objects on the way.
+fn set(object: &mut Value, path: &str, value: Value) {
+    let mut place = object;
+    for key in path.split('.') {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[key];
+    }
+    *place = value;
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// The definitions of a resource's columns.
 pub fn definitions(info: &ResourceInfo) -> Value {
-    if info.schema.type_name.is_empty() {
+    if info.is_custom() {
         return super::custom::definitions(info);
     }
     if info.columns.is_empty() {

@@ -52,7 +52,11 @@ pub struct ListRows {
 
 impl ListRows {
     fn write_row(&self, out: &mut Vec<u8>, object: &Object) -> Result<()> {
-        let row = self.printer.row(&object.value());
+        let printed = match self.endpoint.info.is_custom() {
+            true => self.endpoint.value(object)?,
+            false => object.value(),
+        };
+        let row = self.printer.row(&printed);
         serde_json::to_writer(&mut *out, &row).map_err(Error::internal)?;
         // The row is an object with members; the embedded object goes in before its closing brace.
         out.pop();

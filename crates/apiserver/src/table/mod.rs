@@ -86,8 +86,12 @@ pub fn render(
     let printer = Printer::of(&endpoint.info, &endpoint.hub);
     let definitions = if columns { columns::definitions(&endpoint.info) } else { Value::Null };
     let rows = objects.into_iter().map(|object| {
-        let hub: Cow<'_, Value> = endpoint.to_hub(&object)?;
-        let mut row = printer.row(&hub);
+        // The columns of a custom resource are those of the served version.
+        let printed = match endpoint.info.is_custom() {
+            true => Cow::Borrowed(&object),
+            false => endpoint.to_hub(&object)?,
+        };
+        let mut row = printer.row(&printed);
         row["object"] = match include {
             Include::None => Value::Null,
             Include::Metadata => partial(version, &object),
@@ -128,7 +132,7 @@ enum Cells {
 
 impl Printer {
     fn of(info: &ResourceInfo, hub: &ResourceInfo) -> Self {
-        let cells = match info.schema.type_name.is_empty() {
+        let cells = match info.is_custom() {
             true => Cells::Custom(custom::Columns::of(info)),
             false => Cells::Builtin(builtin(&hub.group, &hub.plural).unwrap_or(created_at)),
         };

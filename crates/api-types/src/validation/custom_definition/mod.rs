@@ -1,5 +1,6 @@
 //! Custom resource definitions: names, versions, conversion, columns; their schemas are in [`schema`].
 
+pub mod approval;
 mod schema;
 
 use serde_json::Value;
@@ -40,6 +41,7 @@ fn create(object: &Value) -> ErrorList {
         errors.invalid(&Path::new("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group");
     }
     errors.append(definition(object));
+    approval::validate(&mut errors, object, None);
     errors
 }
 
@@ -55,6 +57,7 @@ fn update(new: &Value, old: &Value) -> ErrorList {
         immutable(&mut errors, &SPEC.child("names"), &spec["names"], &before["names"], "kind");
         immutable(&mut errors, &SPEC.child("names"), &spec["names"], &before["names"], "plural");
     }
+    approval::validate(&mut errors, new, Some(old));
     errors
 }
 

@@ -338,7 +338,7 @@ impl<'a> Resource<'a> {
     }
 
     fn is_custom(&self) -> bool {
-        self.info.schema.type_name.is_empty()
+        self.info.is_custom()
     }
 }
 

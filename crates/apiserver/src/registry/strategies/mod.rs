@@ -2,6 +2,7 @@
 
 mod certificates;
 mod daemonsets;
+mod definitions;
 mod endpoint_slices;
 mod generic;
 mod jobs;
@@ -40,6 +41,9 @@ pub fn of(info: &ResourceInfo, settings: &Settings) -> Arc<dyn Strategy> {
         ("", "persistentvolumes") => Arc::new(volumes::Volumes::new(base)),
         ("", "pods") => Arc::new(pods::Pods::new(base, settings.allow_privileged)),
         ("", "services") => Arc::new(services::Services::new(base)),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            Arc::new(definitions::Definitions::new(base))
+        }
         ("apps", "daemonsets") => Arc::new(daemonsets::DaemonSets::new(base)),
         ("batch", "jobs") => Arc::new(jobs::Jobs::new(base)),
         ("discovery.k8s.io", "endpointslices") => Arc::new(endpoint_slices::EndpointSlices::new(base)),

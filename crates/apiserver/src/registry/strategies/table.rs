@@ -7,7 +7,7 @@ use crate::registry::strategy::{Dependents, Generation, Traits};
 /// The traits of a resource; custom resources have those of objects with a spec, or of plain content.
 pub fn traits(info: &ResourceInfo) -> Traits {
     let (group, plural) = (&*info.group, &*info.plural);
-    if info.schema.type_name.is_empty() {
+    if info.is_custom() {
         return Traits {
             generation: Generation::Content,
             unconditional_update: false,
