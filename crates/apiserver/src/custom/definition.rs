@@ -47,6 +47,7 @@ pub struct Spec {
     pub versions: Vec<Version>,
     #[serde(default)]
     pub preserve_unknown_fields: bool,
+    #[allow(dead_code, reason = "read by the conversion of objects")]
     pub conversion: Option<Conversion>,
 }
 
