@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Result;
-use crate::phases::{init, join, reset};
+use crate::phases::{init, join, reset, upgrade};
 use crate::runtime::{images, supervisor};
 use crate::token::{self, Token};
 use crate::{api, files, kubeconfig};
@@ -27,6 +27,11 @@ enum Command {
     Join(Box<join::Flags>),
     /// Remove everything that init or join put onto this host.
     Reset(reset::Flags),
+    /// Bring what runs on a host up to the programs and images that lie there now.
+    Upgrade {
+        #[command(subcommand)]
+        command: UpgradeCommand,
+    },
     /// Bootstrap tokens, with which nodes join.
     Token {
         #[command(subcommand)]
@@ -46,6 +51,12 @@ enum Command {
         /// The list of services.
         config: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum UpgradeCommand {
+    /// A node that has joined; on the control plane's host run `bootstrap init` again instead.
+    Node(upgrade::Flags),
 }
 
 #[derive(Subcommand)]
@@ -100,6 +111,7 @@ impl Cli {
             Command::Init(flags) => init::run(&flags).await,
             Command::Join(flags) => join::run(&flags).await,
             Command::Reset(flags) => reset::run(&flags).await,
+            Command::Upgrade { command: UpgradeCommand::Node(flags) } => upgrade::run(&flags).await,
             Command::Token { command, kubeconfig } => command.run(&kubeconfig).await,
             Command::Images { command } => command.run(),
             Command::Supervise { config } => supervisor::run(&config).await,

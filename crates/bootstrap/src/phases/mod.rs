@@ -4,6 +4,7 @@ pub mod addons;
 pub mod init;
 pub mod join;
 pub mod reset;
+pub mod upgrade;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

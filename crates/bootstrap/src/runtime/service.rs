@@ -37,11 +37,36 @@ impl Manager {
         if host.is_plain() && containerd::systemd_is_running() { Self::Systemd } else { Self::Supervisor }
     }
 
-    /// Makes sure that `name` runs with `command`; a running one with another command is restarted.
+    /// Makes sure that `name` runs with `command`; one that runs with another command, or from a file that has been
+    /// replaced since, is restarted.
     pub fn ensure(&self, host: &Host, name: &str, command: Vec<String>) -> Result<()> {
         match self {
-            Self::Systemd => ensure_unit(name, &command),
-            Self::Supervisor => ensure_supervised(host, name, command),
+            Self::Systemd => ensure_unit(name, &command)?,
+            Self::Supervisor => ensure_supervised(host, name, command)?,
+        }
+        self.refresh(host, name).map(drop)
+    }
+
+    /// Restarts `name` if its program's file has been replaced since it started; says whether it did.
+    pub fn refresh(&self, host: &Host, name: &str) -> Result<bool> {
+        let outdated = self.pid(host, name).is_some_and(supervisor::runs_replaced_program);
+        match self {
+            Self::Supervisor if outdated => supervisor::restart_service(&host.run(), name),
+            Self::Systemd if outdated => systemctl(&["restart", &unit_name(name)])?,
+            _ => {}
+        }
+        Ok(outdated)
+    }
+
+    /// The process of a program, when it runs.
+    fn pid(&self, host: &Host, name: &str) -> Option<i32> {
+        match self {
+            Self::Supervisor => supervisor::service_pid(&host.run(), name),
+            Self::Systemd => {
+                let show = ["show", "--property", "MainPID", "--value", &unit_name(name)];
+                let output = Command::new("systemctl").args(show).output().ok()?;
+                String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|pid| *pid > 0)
+            }
         }
     }
 

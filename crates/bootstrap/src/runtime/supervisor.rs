@@ -139,6 +139,11 @@ pub fn service_pid(run: &Path, name: &str) -> Option<i32> {
     running(&run.join(format!("{name}.pid"))).map(|process| process.pid)
 }
 
+/// Whether a process still runs a program whose file has been replaced by a newer one (proc_pid_exe(5)).
+pub fn runs_replaced_program(pid: i32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.to_string_lossy().ends_with(" (deleted)"))
+}
+
 /// Ends one service; the supervisor starts it again with its current configuration.
 pub fn restart_service(run: &Path, name: &str) {
     if let Some(process) = running(&run.join(format!("{name}.pid"))) {
