@@ -66,7 +66,7 @@ impl Registration {
     async fn work(&self) {
         let mut complained = None;
         self.host.runtime_asked().await;
-        let mut written = self.register(&mut complained).await;
+        self.register(&mut complained).await;
         self.events.node(Severity::Normal, "Starting", "Starting kubelet.".into());
         let mut reported = Instant::now() - self.report;
         let mut was_ready = None;
@@ -75,20 +75,22 @@ impl Registration {
             if images.0.elapsed() >= self.update {
                 images = (Instant::now(), self.images().await);
             }
-            let new = self.status(&written, images.1.clone()).await;
+            // What the API has, not what was written last: the node controller marks a node Unknown that fell silent, and
+            // then the same status is news again.
+            let present = self.host.node().and_then(|node| node.status.clone()).unwrap_or_default();
+            let new = self.status(&present, images.1.clone()).await;
             self.tell_readiness(&new, &mut was_ready);
-            if status::differs(&written, &new) || reported.elapsed() >= self.report {
+            if status::differs(&present, &new) || reported.elapsed() >= self.report {
                 match self.write(&new).await {
                     Ok(node) => {
                         complained = None;
                         reported = Instant::now();
                         self.follow_pod_range(&node).await;
                         self.host.set_node(Arc::new(node));
-                        written = new;
                     }
                     // Somebody has deleted the node; a node that lives comes back.
                     Err(error) if error.is_not_found() && self.register => {
-                        written = self.register(&mut complained).await;
+                        self.register(&mut complained).await;
                         continue;
                     }
                     Err(error) => {
@@ -133,17 +135,16 @@ impl Registration {
         }
     }
 
-    /// Makes the Node or finds it; returns the status that it has. Tries until it succeeds.
-    async fn register(&self, complained: &mut Option<String>) -> NodeStatus {
+    /// Makes the Node or finds it, and remembers it. Tries until it succeeds.
+    async fn register(&self, complained: &mut Option<String>) {
         let api = Api::<Node>::all(self.client.clone());
         loop {
             match self.try_register(&api).await {
                 Ok(node) => {
-                    let status = node.status.clone().unwrap_or_default();
                     self.host.set_node(Arc::new(node));
                     *complained = None;
                     tracing::info!(node = self.host.name, "Successfully registered node");
-                    return status;
+                    return;
                 }
                 Err(error) => complain(complained, "Node not registered; trying again", &chain(&error)),
             }

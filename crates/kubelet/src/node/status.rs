@@ -47,16 +47,34 @@ pub fn status(host: &Host, facts: &Facts, old: &NodeStatus) -> NodeStatus {
     }
 }
 
-/// Whether a status says something new beside the time.
-pub fn differs(old: &NodeStatus, new: &NodeStatus) -> bool {
+/// Whether `new` says something that the API's `present` does not, beside the time. What others wrote there (conditions of the
+/// network, extended resources, attached volumes) does not count.
+pub fn differs(present: &NodeStatus, new: &NodeStatus) -> bool {
     let timeless = |status: &NodeStatus| {
         let mut status = status.clone();
         for condition in status.conditions.iter_mut().flatten() {
             condition.last_heartbeat_time = None;
         }
-        status
+        serde_json::to_value(status).unwrap_or_default()
     };
-    timeless(old) != timeless(new)
+    !covers(&timeless(present), &timeless(new))
+}
+
+fn covers(present: &Value, new: &Value) -> bool {
+    match (present, new) {
+        (Value::Object(present), Value::Object(new)) => {
+            new.iter().all(|(name, new)| match present.get(name) {
+                Some(Value::Array(all)) if name == "conditions" => {
+                    new.as_array().into_iter().flatten().all(|condition| all.contains(condition))
+                }
+                Some(present) => covers(present, new),
+                None => {
+                    new.as_array().is_some_and(Vec::is_empty) || new.as_object().is_some_and(|o| o.is_empty())
+                }
+            })
+        }
+        _ => present == new,
+    }
 }
 
 /// The patch that writes a status. Addresses are merged by type in the API, so the list is replaced by directive.
@@ -188,6 +206,8 @@ pub fn architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use api_types::k8s::apimachinery::pkg::api::resource::Quantity;
+
     use super::*;
 
     #[test]
@@ -218,5 +238,14 @@ mod tests {
             find(&first, "DiskPressure").last_transition_time
         );
         assert!(differs(&first, &second) && !differs(&second, &status(&host, &facts(3), &second)));
+        // The node controller gives a silent node up; what others add is theirs.
+        let mut others = second.clone();
+        others.conditions.iter_mut().flatten().for_each(|condition| condition.status = "Unknown".into());
+        assert!(differs(&others, &second));
+        let mut others = second.clone();
+        let extra = NodeCondition { type_: "NetworkUnavailable".into(), ..NodeCondition::default() };
+        others.conditions.get_or_insert_default().push(extra);
+        others.capacity.get_or_insert_default().insert("example.com/card".into(), Quantity("1".into()));
+        assert!(!differs(&others, &second));
     }
 }
