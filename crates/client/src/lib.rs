@@ -22,6 +22,7 @@ pub mod leader;
 pub mod owner;
 pub mod queue;
 mod transport;
+mod trouble;
 pub mod write;
 
 pub use connect::connect;
@@ -29,6 +30,7 @@ pub use informer::{Change, Informer, Informers, Key, Object, Scope, Store, Subsc
 pub use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 pub use kube::core::Status;
 pub use kube::{self, Client, Error, Resource, ResourceExt};
+pub use trouble::Trouble;
 pub use write::{Writer, Writes};
 
 /// Reads of `kube::Error` that controllers need, by status code and reason, never by text.

@@ -1,12 +1,6 @@
 //! Why the server was not reached, in words that name the cure.
 
-use std::error::Error as StdError;
-use std::io::ErrorKind;
-
-use client::kube;
-use rustls::CertificateError::{
-    BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
-};
+use client::{Trouble, kube};
 
 use crate::error::{Error, causes};
 
@@ -15,75 +9,43 @@ pub fn failure(server: &str, attempted: String, error: kube::Error) -> Error {
     if let kube::Error::Api(status) = error {
         return Error::Server(status);
     }
-    let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
-    while let Some(cause) = next {
-        if let Some(text) = explained(server, cause) {
-            return Error::Unreachable(text);
-        }
-        next = cause.source();
-    }
-    if let kube::Error::Service(_) | kube::Error::HyperError(_) = &error {
-        return Error::Unreachable(format!("Unable to connect to the server {server}: {}", causes(&error)));
-    }
-    Error::Request { attempted, source: Box::new(error) }
-}
-
-fn explained(server: &str, cause: &(dyn StdError + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return Some(tls(server, error));
-    }
-    let io = cause.downcast_ref::<std::io::Error>()?;
-    // An error wrapped in an io::Error is not among its sources.
-    if let Some(error) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Some(tls(server, error));
-    }
-    let text = match io.kind() {
-        ErrorKind::ConnectionRefused => {
+    let trouble = Trouble::of(&error);
+    Error::Unreachable(match &trouble {
+        Trouble::Refused => {
             format!(
                 "The connection to the server {server} was refused - did you specify the right host or port?"
             )
         }
-        ErrorKind::TimedOut => {
+        Trouble::Silent => {
             format!(
                 "Unable to connect to the server: {server} does not answer; is the host up and the port open?"
             )
         }
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            format!("Unable to connect to the server: there is no route to {server}: {io}")
+        Trouble::NoRoute(why) => {
+            format!("Unable to connect to the server: there is no route to {server}: {why}")
         }
-        _ => return None,
-    };
-    Some(text)
-}
-
-fn tls(server: &str, error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(reason) = error else {
-        return format!("Unable to connect to the server: no TLS with {server}: {error}");
-    };
-    let (why, cure) = match reason {
-        UnknownIssuer | BadSignature => (
-            "x509: certificate signed by unknown authority",
-            "the kubeconfig's certificate-authority did not sign it: the file belongs to another cluster, or to an earlier one at this address",
-        ),
-        Expired | ExpiredContext { .. } => (
-            "x509: certificate has expired or is not yet valid",
-            "renew the server's certificate, or set this machine's clock",
-        ),
-        NotValidForName | NotValidForNameContext { .. } => (
-            "x509: certificate is not valid for this name",
-            "use a name of the server's certificate, or give one as tls-server-name in the kubeconfig",
-        ),
-        other => {
-            return format!(
-                "Unable to connect to the server: tls: failed to verify certificate of {server}: {other:?}"
-            );
+        Trouble::ForeignServer | Trouble::ExpiredServer | Trouble::WrongName => {
+            let cure = trouble.cure().unwrap_or_default();
+            format!(
+                "Unable to connect to the server: tls: failed to verify certificate: {trouble}\n({server}: {cure})"
+            )
         }
-    };
-    format!("Unable to connect to the server: tls: failed to verify certificate: {why}\n({server}: {cure})")
+        Trouble::Tls(why) => format!("Unable to connect to the server: no TLS with {server}: {why}"),
+        _ => match &error {
+            kube::Error::Service(_) | kube::Error::HyperError(_) => {
+                format!("Unable to connect to the server {server}: {}", causes(&error))
+            }
+            _ => return Error::Request { attempted, source: Box::new(error) },
+        },
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
+    use rustls::CertificateError::UnknownIssuer;
+
     use super::*;
 
     fn text(source: std::io::Error) -> String {

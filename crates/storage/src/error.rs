@@ -1,5 +1,6 @@
 //! What can go wrong between the registry and etcd, in terms the registry turns into a `Status`.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,17 +130,23 @@ impl Error {
 }
 
 /// An error with all its causes, for a log line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let (cause, source) = match error.downcast_ref() {
+            // Its own text shows its causes as Rust writes them, which is not for people.
+            Some(etcd_client::Error::GRpcStatus(status)) => (status.message().to_owned(), status.source()),
+            _ => (error.to_string(), error.source()),
+        };
         // Transport errors of the layers below repeat their source.
         if !text.ends_with(&cause) {
-            text.push_str(": ");
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&cause);
         }
-        source = error.source();
+        next = source;
     }
     text
 }

@@ -169,7 +169,13 @@ async fn first_revision(etcd: &Etcd, endpoints: &[String]) -> i64 {
             Err(reason) => error::chain(&reason),
         };
         let waited_seconds = started.elapsed().as_secs();
-        tracing::warn!(endpoints = endpoints.join(","), waited_seconds, reason, "waiting for etcd to answer");
+        tracing::warn!(
+            endpoints = endpoints.join(","),
+            waited_seconds,
+            reason,
+            cure = "start etcd, or correct --etcd-servers and the --etcd-*file flags",
+            "waiting for etcd to answer"
+        );
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(CONNECT_PAUSE_LAST);
     }

@@ -131,6 +131,7 @@ struct Registry {
     client: Client,
     shutdown: CancellationToken,
     transforms: Mutex<HashMap<TypeId, Box<dyn Any + Send + Sync>>>,
+    complaints: Arc<reflector::Complaints>,
     running: Mutex<HashMap<(TypeId, String, Scope), Running>>,
 }
 
@@ -144,7 +145,13 @@ struct Running {
 impl Informers {
     /// Informers that use `client` and end when `shutdown` is cancelled.
     pub fn new(client: Client, shutdown: CancellationToken) -> Self {
-        let inner = Registry { client, shutdown, transforms: Mutex::default(), running: Mutex::default() };
+        let inner = Registry {
+            client,
+            shutdown,
+            transforms: Mutex::default(),
+            complaints: Arc::default(),
+            running: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -183,8 +190,13 @@ impl Informers {
             .and_then(|t| t.downcast_ref::<fn(&mut K)>().copied());
         let stop = self.inner.shutdown.child_token();
         let informer = Informer::<K>::new(resource);
-        let source =
-            reflector::Source { client: self.inner.client.clone(), path: path.clone(), scope, transform };
+        let source = reflector::Source {
+            client: self.inner.client.clone(),
+            path: path.clone(),
+            scope,
+            transform,
+            complaints: Arc::clone(&self.inner.complaints),
+        };
         tokio::spawn(reflector::run(source, Arc::clone(&informer.inner), stop.clone()));
         running.insert(
             id,

@@ -7,13 +7,14 @@ use std::time::Duration;
 use kube::Client;
 use kube::api::WatchEvent;
 use kube::core::ObjectList;
+use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::frames::Frames;
 use super::{Key, Object, Scope, Shared};
-use crate::ErrorExt;
+use crate::{ErrorExt, Trouble};
 
 /// Objects per page of a paginated list.
 const PAGE: usize = 500;
@@ -28,6 +29,8 @@ pub(super) struct Source<K> {
     pub path: String,
     pub scope: Scope,
     pub transform: Option<fn(&mut K)>,
+    /// Shared by the informers of a process.
+    pub complaints: Arc<Complaints>,
 }
 
 /// How a stretch of watching ended.
@@ -44,7 +47,6 @@ enum Ended {
 pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, stop: CancellationToken) {
     let mut reflector = Reflector { source, shared, revision: None, streaming: true };
     let mut backoff = BACKOFF_MIN;
-    let mut failures = 0u32;
     loop {
         let started = Instant::now();
         let step = tokio::select! {
@@ -52,7 +54,7 @@ pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, st
             step = reflector.step() => step,
         };
         if started.elapsed() > HEALTHY {
-            (backoff, failures) = (BACKOFF_MIN, 0);
+            backoff = BACKOFF_MIN;
         }
         match step {
             Ok(Ended::Resume) if started.elapsed() > Duration::from_secs(1) => continue,
@@ -62,10 +64,7 @@ pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, st
                 continue;
             }
             Ok(Ended::Expired) => reflector.revision = None,
-            Err(error) => {
-                report(&reflector.source.path, &error, backoff, failures);
-                failures += 1;
-            }
+            Err(error) => reflector.source.complaints.make(&reflector.source.path, &error, backoff),
         }
         let jitter = rand::rng().random_range(1.0..1.5);
         tokio::select! {
@@ -76,17 +75,28 @@ pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, st
     }
 }
 
-/// The first failure in a row is worth a line; an outage must not fill the log with one per watch and attempt.
-fn report(path: &str, error: &kube::Error, backoff: Duration, failures: u32) {
-    let chain: Vec<String> =
-        std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source())
-            .map(ToString::to_string)
-            .collect();
-    let cause = chain.last().map_or("", String::as_str);
-    if failures == 0 {
-        tracing::warn!(path, %error, cause, retry = ?backoff, "watch failed");
-    } else {
-        tracing::debug!(path, %error, cause, retry = ?backoff, failures, "watch still fails");
+/// Says once why watching fails, for all informers of a process: an outage must not fill the log with a line per resource and
+/// attempt.
+#[derive(Default)]
+pub(super) struct Complaints(Mutex<Option<(String, Instant)>>);
+
+/// After this long the same complaint is made again.
+const REPEAT: Duration = Duration::from_secs(60);
+
+impl Complaints {
+    fn make(&self, path: &str, error: &kube::Error, retry: Duration) {
+        let trouble = Trouble::of(error);
+        let cause = trouble.to_string();
+        let mut said = self.0.lock();
+        if said.as_ref().is_some_and(|(last, at)| *last == cause && at.elapsed() < REPEAT) {
+            tracing::debug!(path, cause, ?retry, "watch still fails");
+            return;
+        }
+        match trouble.cure() {
+            Some(cure) => tracing::warn!(path, cause, cure, "cannot watch the apiserver; trying again"),
+            None => tracing::warn!(path, cause, "cannot watch the apiserver; trying again"),
+        }
+        *said = Some((cause, Instant::now()));
     }
 }
 
