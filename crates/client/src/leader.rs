@@ -15,7 +15,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ErrorExt;
+use crate::{ErrorExt, Trouble};
 
 /// Who competes for what.
 #[derive(Clone, Debug)]
@@ -139,7 +139,9 @@ impl Candidate {
             Err(error) => {
                 // Lost races are how the protocol works; anything else deserves a line.
                 if !error.is_conflict() && !error.is_already_exists() {
-                    tracing::warn!(lease = self.config.name, %error, "cannot acquire or renew the lease");
+                    let trouble = Trouble::of(&error);
+                    let (cause, cure) = (trouble.to_string(), trouble.cure().unwrap_or_default());
+                    tracing::warn!(lease = self.config.name, cause, cure, "cannot acquire or renew the lease");
                 }
                 self.seen = self.seen.take().filter(|_| !error.is_conflict());
                 false
