@@ -185,10 +185,12 @@ fn recipes(programs: &Path) -> Result<Vec<Recipe>> {
 /// Debian's static busybox with the applets that tutorials use as links, and `fetch` in place of its wget, which crashes
 /// without glibc's shared resolver modules.
 fn busybox(programs: &Path) -> Recipe {
-    const APPLETS: [&str; 33] = [
+    const APPLETS: [&str; 60] = [
         "sh", "ls", "cat", "echo", "sleep", "nslookup", "ping", "ip", "ps", "env", "date", "hostname", "id",
         "mkdir", "rm", "cp", "mv", "touch", "grep", "sed", "awk", "head", "tail", "wc", "vi", "nc", "test",
-        "true", "false", "df", "mount", "kill", "stat",
+        "true", "false", "df", "mount", "kill", "stat", "tar", "[", "basename", "chmod", "chown", "cut", "dd",
+        "dirname", "du", "expr", "find", "free", "gzip", "ln", "md5sum", "printf", "pwd", "readlink", "seq",
+        "sha256sum", "sort", "tee", "timeout", "tr", "umount", "uniq", "xargs",
     ];
     let program = PathBuf::from("/bin/busybox");
     let mut files = vec![(program.clone(), "/bin/busybox".to_owned())];
