@@ -51,6 +51,10 @@ pub fn start(server: &Arc<Server>) {
         let rbac = Arc::new(Replicated(server.rbac.clone()));
         tokio::spawn(follow(Arc::clone(server), "rbac.authorization.k8s.io", resource, rbac));
     }
+    for index in [&server.webhooks.mutating, &server.webhooks.validating] {
+        let replica: Arc<dyn Replica> = index.clone();
+        tokio::spawn(follow(Arc::clone(server), "admissionregistration.k8s.io", index.resource(), replica));
+    }
     for (group, resource) in NodeGraph::RESOURCES {
         let nodes = Arc::new(Replicated(server.nodes.clone()));
         tokio::spawn(follow(Arc::clone(server), group, resource, nodes));

@@ -27,6 +27,7 @@ mod kubernetes_service;
 pub mod loopback;
 mod openapi;
 pub mod options;
+mod outbound;
 pub mod registry;
 pub mod server;
 mod start;

@@ -270,9 +270,6 @@ impl component::Options for Options {
         if self.service_accounts.service_account_key_file.is_empty() {
             problems.push("--service-account-key-file is required".into());
         }
-        if self.generic.enable_aggregator_routing {
-            problems.push("--enable-aggregator-routing is not served by this apiserver; leave it out".into());
-        }
         if self.etcd.etcd_certfile.is_some() != self.etcd.etcd_keyfile.is_some() {
             problems.push("--etcd-certfile and --etcd-keyfile must be given together".into());
         }

@@ -1,6 +1,6 @@
 //! The server: what it is made of, and how it starts and stops.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,11 +13,14 @@ use component::{CancellationToken, serve};
 use serde_json::{Value, json};
 use storage::Store;
 
+use crate::admission::Reader;
+use crate::admission::webhook::Webhooks;
 use crate::allocation::Allocators;
 use crate::custom::Definitions;
 use crate::filters::{self, InFlight, Peers};
 use crate::openapi::Documents;
 use crate::options::Options;
+use crate::outbound::Resolver;
 use crate::registry::{Registry, Settings};
 use crate::start;
 use crate::tokens::Tokens;
@@ -41,6 +44,10 @@ pub struct Server {
     pub nodes: Arc<NodeGraph>,
     /// What is known of custom resources.
     pub definitions: Arc<Definitions>,
+    /// Admission webhooks.
+    pub webhooks: Arc<Webhooks>,
+    /// Finds the services behind extensions.
+    pub resolver: Arc<Resolver>,
     /// Service account tokens.
     pub tokens: Tokens,
     /// `/healthz`, `/livez`, `/readyz`.
@@ -147,6 +154,12 @@ async fn build(
     let lookup: Arc<dyn access::Lookup> = registry.clone();
     let authenticator = Authenticator::load(authentication(&options, &tokens), lookup)?;
     let health = Health::new();
+    let resolver = Arc::new(Resolver {
+        objects: Arc::downgrade(&(registry.clone() as Arc<dyn Reader>)),
+        by_endpoint: options.generic.enable_aggregator_routing,
+        own: SocketAddr::new(loopback(local.ip()), local.port()),
+    });
+    let webhooks = Webhooks::new(resolver.clone(), registry.clone(), registry.clone());
     let server = Arc::new(Server {
         in_flight: InFlight::new(
             options.generic.max_requests_inflight,
@@ -159,6 +172,8 @@ async fn build(
         rbac,
         nodes,
         definitions: Arc::default(),
+        webhooks,
+        resolver,
         tokens,
         health,
         peers: Peers::default(),
@@ -216,6 +231,15 @@ fn advertise_address(options: &Options, bound: IpAddr) -> IpAddr {
         false => bound,
         true => crate::addresses::outbound().unwrap_or(bound),
     })
+}
+
+/// The address by which this host reaches what is bound to `bound`.
+fn loopback(bound: IpAddr) -> IpAddr {
+    match bound {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
 }
 
 impl Server {

@@ -34,7 +34,7 @@ static STEP: LazyLock<HistogramVec> = LazyLock::new(|| {
 
 /// A step of admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Objects are changed.
     Admit,
     /// Objects are looked at.
@@ -42,7 +42,8 @@ pub(super) enum Step {
 }
 
 impl Step {
-    fn label(self) -> &'static str {
+    /// The value of label `type`.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Admit => "admit",
             Self::Validate => "validate",
@@ -51,7 +52,8 @@ impl Step {
 }
 
 impl Operation {
-    fn label(self) -> &'static str {
+    /// As rules and metrics name it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
             Self::Update => "UPDATE",

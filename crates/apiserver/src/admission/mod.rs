@@ -6,7 +6,10 @@
 //! Plugins know neither HTTP nor storage: they read other objects through a [`Reader`].
 
 mod metrics;
+mod notes;
 pub mod plugins;
+mod reinvocation;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +20,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use self::metrics::{Step, Timers};
+pub use self::metrics::Step;
+use self::metrics::Timers;
+pub use self::notes::{Annotations, Warnings};
+pub use self::reinvocation::{Reinvocation, Round};
 use crate::error::Error;
 
 /// What is being done to the object.
@@ -56,10 +62,43 @@ pub struct Request<'a> {
     /// The stored object, for updates and deletions.
     pub old_object: Option<&'a Value>,
     /// Texts for the response's Warning headers.
-    pub warnings: Vec<String>,
+    pub warnings: Warnings,
+    /// What is to be remembered of the decision, for the audit log.
+    pub annotations: Annotations,
+    /// Whether the chain runs again because a webhook or a policy has changed the object.
+    pub reinvocation: Reinvocation,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// A request to create an object, to be completed by the caller.
+    pub fn new(
+        operation: Operation,
+        resource: &'a Arc<ResourceInfo>,
+        user: &'a UserInfo,
+        options: &'a Value,
+    ) -> Self {
+        Request {
+            operation,
+            resource,
+            subresource: "",
+            namespace: "",
+            name: "",
+            user,
+            dry_run: false,
+            options,
+            object: None,
+            old_object: None,
+            warnings: Warnings::default(),
+            annotations: Annotations::default(),
+            reinvocation: Reinvocation::default(),
+        }
+    }
+
+    /// Group, version and kind of the object: the resource's own, or those of a subresource that is another kind.
+    pub fn kind(&self) -> [&str; 3] {
+        kind_of(self.resource, self.subresource)
+    }
+
     /// Whether the request is about `resource` in `group`, with no subresource.
     pub fn is(&self, group: &str, resource: &str) -> bool {
         self.subresource.is_empty() && self.is_any(group, resource)
@@ -68,6 +107,14 @@ impl Request<'_> {
     /// Whether the request is about `resource` in `group` or one of its subresources.
     pub fn is_any(&self, group: &str, resource: &str) -> bool {
         self.resource.group == group && self.resource.plural == resource
+    }
+}
+
+/// Group, version and kind of what a resource or one of its subresources takes.
+pub fn kind_of<'a>(row: &'a ResourceInfo, subresource: &str) -> [&'a str; 3] {
+    match row.subresource(subresource) {
+        Some(sub) if !subresource.is_empty() => [&sub.group, &sub.version, &sub.kind],
+        _ => [&row.group, &row.version, &row.kind],
     }
 }
 
@@ -123,6 +170,19 @@ pub trait Reader: Send + Sync {
     async fn list(&self, group: &str, resource: &str, namespace: &str) -> Result<Vec<Bytes>, Error>;
 }
 
+/// The versions in which resources are served, for rules that match a resource in whatever version it comes.
+#[async_trait]
+pub trait Versions: Send + Sync {
+    /// The rows under which the objects of `row` are served as well, in other versions or groups.
+    fn equivalents(&self, row: &ResourceInfo) -> Vec<Arc<ResourceInfo>>;
+
+    /// An object of `from` in the version of `to`, both without `kind` and `apiVersion`.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    async fn convert(&self, from: &ResourceInfo, to: &ResourceInfo, object: &Value) -> Result<Value, Error>;
+}
+
 /// The enabled plugins, in the order in which they run.
 #[derive(Clone, Default)]
 pub struct Chain {
@@ -139,13 +199,22 @@ impl Chain {
         Chain { plugins: timed.collect() }
     }
 
-    /// Lets every interested plug-in change the object.
+    /// Lets every interested plug-in change the object; once more when one asks for it.
     ///
     /// # Errors
     /// The first refusal.
     pub async fn mutate(&self, request: &mut Request<'_>, reader: &dyn Reader) -> Result<(), Error> {
-        let operation = request.operation;
         let began = Instant::now();
+        let mut result = self.mutate_once(request, reader).await;
+        if result.is_ok() && request.reinvocation.begin_again() {
+            result = self.mutate_once(request, reader).await;
+        }
+        metrics::observe_step(request.operation, Step::Admit, result.is_err(), began.elapsed());
+        result
+    }
+
+    async fn mutate_once(&self, request: &mut Request<'_>, reader: &dyn Reader) -> Result<(), Error> {
+        let operation = request.operation;
         let mut result = Ok(());
         for (plugin, timers) in self.plugins.iter().filter(|(plugin, _)| plugin.handles(operation)) {
             let turn = Instant::now();
@@ -155,7 +224,6 @@ impl Chain {
                 break;
             }
         }
-        metrics::observe_step(operation, Step::Admit, result.is_err(), began.elapsed());
         result
     }
 

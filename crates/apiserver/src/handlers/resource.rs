@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Response};
 use parking_lot::Mutex;
 
 use super::page_not_found;
+use crate::admission::Annotations;
 use crate::error::{self, Error, Result};
 use crate::filters::Call;
 use crate::http::body::{self, Body};
@@ -117,6 +118,7 @@ async fn read(endpoint: Arc<Endpoint>, call: Call) -> Result<Request> {
         body,
         internal: false,
         warnings: Mutex::default(),
+        annotations: Annotations::default(),
     })
 }
 

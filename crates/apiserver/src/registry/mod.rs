@@ -226,6 +226,31 @@ impl admission::Reader for Registry {
 }
 
 #[async_trait]
+impl admission::Versions for Registry {
+    fn equivalents(&self, row: &ResourceInfo) -> Vec<Arc<ResourceInfo>> {
+        let table = self.endpoints.load();
+        let same = |other: &ResourceInfo| {
+            other.key_prefix == row.key_prefix && (&other.group, &other.version) != (&row.group, &row.version)
+        };
+        let rows = table.get(&*row.plural).into_iter().flatten().map(|endpoint| &endpoint.info);
+        rows.filter(|other| !row.key_prefix.is_empty() && same(other)).cloned().collect()
+    }
+
+    async fn convert(
+        &self,
+        from: &ResourceInfo,
+        to: &ResourceInfo,
+        object: &serde_json::Value,
+    ) -> Result<serde_json::Value> {
+        let endpoint = |row: &ResourceInfo| {
+            self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)
+        };
+        let (from, to) = (endpoint(from)?, endpoint(to)?);
+        to.from_hub(from.to_hub(object)?.into_owned())
+    }
+}
+
+#[async_trait]
 impl access::Lookup for Registry {
     async fn get(&self, object: access::ObjectRef<'_>) -> Option<Bytes> {
         let access::ObjectRef { group, resource, namespace, name } = object;

@@ -78,10 +78,11 @@ impl Registry {
             return Ok(object);
         }
         let chain = self.admission.load_full();
-        let mut attributes = attributes(write, Some(object), old);
-        chain.mutate(&mut attributes, self).await?;
-        let admission::Request { object, warnings, .. } = attributes;
-        write.request.warn(warnings);
+        let name = name_of(write, &object).to_owned();
+        let mut attributes = attributes(write, &name, object, old);
+        let admitted = chain.mutate(&mut attributes, self).await;
+        let object = settle(write.request, attributes);
+        admitted?;
         object.ok_or_else(|| Error::internal("an admission plug-in took the object away"))
     }
 
@@ -96,10 +97,11 @@ impl Registry {
             return Ok(object);
         }
         let chain = self.admission.load_full();
-        let attributes = attributes(write, Some(object), old);
-        chain.validate(&attributes, self).await?;
-        let admission::Request { object, warnings, .. } = attributes;
-        write.request.warn(warnings);
+        let name = name_of(write, &object).to_owned();
+        let attributes = attributes(write, &name, object, old);
+        let admitted = chain.validate(&attributes, self).await;
+        let object = settle(write.request, attributes);
+        admitted?;
         Ok(object.unwrap_or_default())
     }
 
@@ -115,25 +117,15 @@ impl Registry {
         name: &str,
         object: Value,
     ) -> Result<Value> {
-        let chain = self.admission.load_full();
-        let mut attributes = admission::Request {
-            operation,
-            resource: &request.endpoint.info,
+        let attributes = admission::Request {
             subresource: &request.subresource,
             namespace: &request.namespace,
             name,
-            user: &request.user,
             dry_run: options.dry_run,
-            options: &options.raw,
             object: Some(object),
-            old_object: None,
-            warnings: Vec::new(),
+            ..admission::Request::new(operation, &request.endpoint.info, &request.user, &options.raw)
         };
-        chain.mutate(&mut attributes, self).await?;
-        chain.validate(&attributes, self).await?;
-        let admission::Request { object, warnings, .. } = attributes;
-        request.warn(warnings);
-        Ok(object.unwrap_or_default())
+        self.admit_at_once(request, attributes).await.map(Option::unwrap_or_default)
     }
 
     /// Asks admission whether an object may be deleted.
@@ -145,48 +137,70 @@ impl Registry {
         dry_run: bool,
         old: &Value,
     ) -> Result<()> {
-        if request.internal {
+        if request.internal || !request.subresource.is_empty() {
+            // A subresource that deletes (an eviction) was admitted as what it is.
             return Ok(());
         }
-        let chain = self.admission.load_full();
-        let mut attributes = admission::Request {
-            operation: Operation::Delete,
-            resource: &request.endpoint.info,
-            subresource: "",
-            namespace: &request.namespace,
+        let attributes = admission::Request {
+            namespace: meta::text(old, "namespace"),
             name,
-            user: &request.user,
             dry_run,
-            options,
-            object: None,
             old_object: Some(old),
-            warnings: Vec::new(),
+            ..admission::Request::new(Operation::Delete, &request.endpoint.info, &request.user, options)
         };
-        chain.mutate(&mut attributes, self).await?;
-        chain.validate(&attributes, self).await?;
-        request.warn(attributes.warnings);
-        Ok(())
+        self.admit_at_once(request, attributes).await.map(drop)
+    }
+
+    /// Both phases, where nothing happens between them.
+    async fn admit_at_once(
+        &self,
+        request: &Request,
+        mut attributes: admission::Request<'_>,
+    ) -> Result<Option<Value>> {
+        let chain = self.admission.load_full();
+        let admitted = match chain.mutate(&mut attributes, self).await {
+            Ok(()) => chain.validate(&attributes, self).await,
+            Err(refusal) => Err(refusal),
+        };
+        let object = settle(request, attributes);
+        admitted.map(|()| object)
+    }
+}
+
+/// The name in the path, or that of an object to be created; "" while one has yet to be generated.
+fn name_of<'a>(write: &'a Write<'_>, object: &'a Value) -> &'a str {
+    match write.request.name.as_str() {
+        "" if meta::text(object, "generateName").is_empty() => meta::text(object, "name"),
+        name => name,
     }
 }
 
 fn attributes<'a>(
     write: &'a Write<'_>,
-    object: Option<Value>,
+    name: &'a str,
+    object: Value,
     old: Option<&'a Value>,
 ) -> admission::Request<'a> {
+    let Write { request, options, operation } = *write;
     admission::Request {
-        operation: write.operation,
-        resource: &write.request.endpoint.info,
-        subresource: &write.request.subresource,
-        namespace: &write.request.namespace,
-        name: &write.request.name,
-        user: &write.request.user,
-        dry_run: write.options.dry_run,
-        options: &write.options.raw,
-        object,
+        subresource: &request.subresource,
+        namespace: &request.namespace,
+        name,
+        dry_run: options.dry_run,
+        object: Some(object),
         old_object: old,
-        warnings: Vec::new(),
+        ..admission::Request::new(operation, &request.endpoint.info, &request.user, &options.raw)
     }
+}
+
+/// Keeps what the plug-ins had to say, whatever they decided.
+fn settle(request: &Request, attributes: admission::Request<'_>) -> Option<Value> {
+    let admission::Request { object, warnings, annotations, .. } = attributes;
+    request.warn(warnings.into_inner());
+    for (key, value) in annotations.into_inner() {
+        request.annotations.add(key, value);
+    }
+    object
 }
 
 /// Validates a new object: metadata, the kind's rules, the strategy's rules.

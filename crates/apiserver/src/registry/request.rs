@@ -10,6 +10,7 @@ use serde_json::Value;
 use storage::{Object, Page, Watch};
 
 use super::Endpoint;
+use crate::admission::Annotations;
 use crate::http::query::Query;
 
 /// One authenticated and authorized request to a resource.
@@ -34,6 +35,8 @@ pub struct Request {
     pub internal: bool,
     /// Texts for Warning headers, collected on the way.
     pub warnings: Mutex<Vec<String>>,
+    /// What the audit log is to remember of the decisions on the way.
+    pub annotations: Annotations,
 }
 
 impl Request {
@@ -52,6 +55,7 @@ impl Request {
             body: Bytes::new(),
             internal: true,
             warnings: Mutex::default(),
+            annotations: Annotations::default(),
         }
     }
 

@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use access::authz::{Authorizer, Rbac};
 
+use super::webhook::Webhooks;
 use super::{Chain, Plugin};
 use crate::loopback::Objects;
 
@@ -50,6 +51,8 @@ pub struct Dependencies {
     pub rbac: Arc<Rbac>,
     /// Writes in the server's own name: used quota.
     pub objects: Arc<dyn Objects>,
+    /// The webhooks that administrators have registered.
+    pub webhooks: Arc<Webhooks>,
     /// The audiences that identify this server.
     pub api_audiences: Vec<String>,
 }
@@ -121,9 +124,9 @@ const ALL: &[(&str, bool, Make)] = &[
     ("JobValidation", true, Make::Absent),
     ("PodResizeValidator", true, Make::Absent),
     ("MutatingAdmissionPolicy", true, Make::Absent),
-    ("MutatingAdmissionWebhook", true, Make::Absent),
+    ("MutatingAdmissionWebhook", true, Make::Plugin(|with| with.webhooks.mutating_plugin())),
     ("ValidatingAdmissionPolicy", true, Make::Absent),
-    ("ValidatingAdmissionWebhook", true, Make::Absent),
+    ("ValidatingAdmissionWebhook", true, Make::Plugin(|with| with.webhooks.validating_plugin())),
     ("ResourceQuota", true, Make::Plugin(resource_quota::make)),
     ("AlwaysDeny", false, Make::Plugin(always::make_deny)),
 ];
@@ -165,8 +168,7 @@ pub fn chain(
     if !absent.is_empty() {
         tracing::warn!(
             plugins = ?absent,
-            "these admission plug-ins are on by default but not enforced by this apiserver yet; \
-             webhook configurations and admission policies are stored and have no effect"
+            "these admission plug-ins are on by default but not enforced by this apiserver yet"
         );
     }
     Ok(Chain::new(plugins))
@@ -214,7 +216,7 @@ mod tests {
                 ),
             ),
             // On by default and named by kubeadm-made manifests: not enforced is said in the log, not refused.
-            (&["MutatingAdmissionWebhook"], &[], None),
+            (&["JobValidation"], &[], None),
         ] {
             assert_eq!(chosen(enable, disable).err().map(|e| e.to_string()).as_deref(), refusal);
         }

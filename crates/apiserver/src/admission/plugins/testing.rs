@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use access::UserInfo;
 use access::authz::{Authorizer, Mode, Rbac};
+use api_types::resource::ResourceInfo;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::Dependencies;
-use crate::admission::{Operation, Plugin, Reader, Request};
+use crate::admission::webhook::Webhooks;
+use crate::admission::{Operation, Plugin, Reader, Request, Versions};
 use crate::error::Result;
 use crate::loopback::{Objects, Target};
+use crate::outbound::Resolve;
 
 /// Objects by `group/resource/namespace/name`.
 #[derive(Default)]
@@ -57,6 +60,24 @@ impl Reader for World {
     }
 }
 
+#[async_trait]
+impl Versions for World {
+    fn equivalents(&self, _: &ResourceInfo) -> Vec<Arc<ResourceInfo>> {
+        Vec::new()
+    }
+
+    async fn convert(&self, _: &ResourceInfo, _: &ResourceInfo, object: &Value) -> Result<Value> {
+        Ok(object.clone())
+    }
+}
+
+#[async_trait]
+impl Resolve for World {
+    async fn resolve(&self, _: &str, name: &str, _: u16) -> std::result::Result<(String, u16), String> {
+        Err(format!("service {name:?} not found"))
+    }
+}
+
 fn path(t: Target<'_>) -> String {
     format!("{}/{}/{}/{}", t.group, t.resource, t.namespace, t.name)
 }
@@ -89,6 +110,7 @@ pub(super) fn dependencies(world: &Arc<World>) -> Dependencies {
         authorizer: Arc::new(Authorizer::new(vec![Mode::Rbac(rbac.clone())])),
         rbac,
         objects: world.clone(),
+        webhooks: Webhooks::new(world.clone(), world.clone(), world.clone()),
         api_audiences: vec!["api".into()],
     }
 }
@@ -160,22 +182,18 @@ impl Ask {
             .expect("a built-in resource");
         let options = json!({});
         let mut request = Request {
-            operation: self.operation,
-            resource: info,
             subresource: self.subresource,
             namespace: if info.namespaced { self.namespace } else { "" },
             name: self.name,
-            user: &self.user,
             dry_run: self.dry_run,
-            options: &options,
             object: self.object,
             old_object: self.old_object.as_ref(),
-            warnings: Vec::new(),
+            ..Request::new(self.operation, info, &self.user, &options)
         };
         if plugin.handles(request.operation) {
             plugin.mutate(&mut request, &**world).await.map_err(|e| e.to_string())?;
             plugin.validate(&request, &**world).await.map_err(|e| e.to_string())?;
         }
-        Ok(Answer { object: request.object.unwrap_or_default(), warnings: request.warnings })
+        Ok(Answer { object: request.object.unwrap_or_default(), warnings: request.warnings.into_inner() })
     }
 }
