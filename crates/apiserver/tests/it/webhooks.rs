@@ -84,7 +84,7 @@ impl World {
     /// Registers hooks and waits until the server knows them: a marker among them refuses an object that nobody keeps.
     async fn register(&self, kind: &str, name: &str, mut hooks: Vec<Value>) {
         let marked = json!({"matchLabels": {"marker": name}});
-        hooks.push(self.hook("/mute", json!({"name": "marker.example.com", "objectSelector": marked})));
+        hooks.insert(0, self.hook("/mute", json!({"name": "marker.example.com", "objectSelector": marked})));
         let plural = format!("{}s", kind.to_lowercase());
         let created = self
             .server
