@@ -1,4 +1,5 @@
-//! Keeps in memory what the server decides by: RBAC objects, what kubelets may see, definitions of custom resources.
+//! Keeps in memory what the server decides by: RBAC objects, what kubelets may see, webhooks, definitions of custom
+//! resources.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl Follower for Replicated {
             return self.0.remove(resource, namespace, name);
         }
         if let Err(error) = self.0.upsert(resource, namespace, name, object.json()) {
-            tracing::warn!(resource, namespace, name, %error, "unreadable; it grants nothing");
+            tracing::warn!(resource, namespace, name, %error, "unreadable; it is as if it were not there");
         }
     }
 
@@ -52,8 +53,8 @@ pub fn start(server: &Arc<Server>) {
         tokio::spawn(follow(Arc::clone(server), "rbac.authorization.k8s.io", resource, rbac));
     }
     for index in [&server.webhooks.mutating, &server.webhooks.validating] {
-        let replica: Arc<dyn Replica> = index.clone();
-        tokio::spawn(follow(Arc::clone(server), "admissionregistration.k8s.io", index.resource(), replica));
+        let hooks = Arc::new(Replicated(index.clone()));
+        tokio::spawn(follow(Arc::clone(server), "admissionregistration.k8s.io", index.resource(), hooks));
     }
     for (group, resource) in NodeGraph::RESOURCES {
         let nodes = Arc::new(Replicated(server.nodes.clone()));
