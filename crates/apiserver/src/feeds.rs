@@ -56,6 +56,8 @@ pub fn start(server: &Arc<Server>) {
         let hooks = Arc::new(Replicated(index.clone()));
         tokio::spawn(follow(Arc::clone(server), "admissionregistration.k8s.io", index.resource(), hooks));
     }
+    let services = Arc::new(Replicated(server.aggregator.clone()));
+    tokio::spawn(follow(Arc::clone(server), "apiregistration.k8s.io", "apiservices", services));
     for (group, resource) in NodeGraph::RESOURCES {
         let nodes = Arc::new(Replicated(server.nodes.clone()));
         tokio::spawn(follow(Arc::clone(server), group, resource, nodes));
@@ -69,6 +71,28 @@ pub async fn follow(
     resource: &'static str,
     follower: Arc<dyn Follower>,
 ) {
+    follow_selected(server, group, resource, Selection::all(), follower).await;
+}
+
+/// Follows a resource in one namespace for as long as the result is polled.
+pub async fn follow_in(
+    server: Arc<Server>,
+    group: &'static str,
+    resource: &'static str,
+    namespace: String,
+    replica: Arc<dyn Replica>,
+) {
+    let selection = Selection::all().namespace(&namespace);
+    follow_selected(server, group, resource, selection, Arc::new(Replicated(replica))).await;
+}
+
+async fn follow_selected(
+    server: Arc<Server>,
+    group: &'static str,
+    resource: &'static str,
+    selection: Selection,
+    follower: Arc<dyn Follower>,
+) {
     let Some(store) =
         server.registry.hub(group, resource).and_then(|endpoint| endpoint.store().ok().cloned())
     else {
@@ -76,7 +100,7 @@ pub async fn follow(
     };
     let mut from = EVERYTHING;
     loop {
-        let query = WatchQuery { selection: Selection::all(), from, bookmarks: false };
+        let query = WatchQuery { selection: selection.clone(), from, bookmarks: false };
         let mut watch = match store.watch(query).await {
             Ok(watch) => watch,
             Err(error) => {

@@ -14,6 +14,7 @@
 
 mod addresses;
 pub mod admission;
+mod aggregation;
 mod allocation;
 mod bootstrap_objects;
 mod custom;

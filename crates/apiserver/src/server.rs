@@ -15,6 +15,7 @@ use storage::Store;
 
 use crate::admission::Reader;
 use crate::admission::webhook::Webhooks;
+use crate::aggregation::Aggregator;
 use crate::allocation::Allocators;
 use crate::custom::Definitions;
 use crate::filters::{self, InFlight, Peers};
@@ -44,6 +45,8 @@ pub struct Server {
     pub nodes: Arc<NodeGraph>,
     /// What is known of custom resources.
     pub definitions: Arc<Definitions>,
+    /// Group versions that other servers serve.
+    pub aggregator: Arc<Aggregator>,
     /// Admission webhooks.
     pub webhooks: Arc<Webhooks>,
     /// Finds the services behind extensions.
@@ -159,6 +162,11 @@ async fn build(
         by_endpoint: options.generic.enable_aggregator_routing,
         own: SocketAddr::new(loopback(local.ip()), local.port()),
     });
+    let flags = &options.authentication;
+    let identity = flags.proxy_client_cert_file.clone().zip(flags.proxy_client_key_file.clone());
+    let aggregator = Aggregator::new(identity, resolver.clone())
+        .context("cannot read --proxy-client-cert-file or --proxy-client-key-file")?;
+    let aggregator = Arc::new(aggregator);
     let webhooks = Webhooks::new(resolver.clone(), registry.clone(), registry.clone());
     let server = Arc::new(Server {
         in_flight: InFlight::new(
@@ -172,6 +180,7 @@ async fn build(
         rbac,
         nodes,
         definitions: Arc::default(),
+        aggregator,
         webhooks,
         resolver,
         tokens,

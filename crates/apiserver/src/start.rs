@@ -124,6 +124,7 @@ pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
 /// Starts the tasks that run as long as the server.
 pub fn background(server: &Arc<Server>) {
     crate::feeds::start(server);
+    tokio::spawn(crate::aggregation::run(Arc::clone(server)));
     crate::custom::start(server);
     tokio::spawn(crate::kubernetes_service::run(Arc::clone(server)));
     tokio::spawn(crate::trust::run(Arc::clone(server)));

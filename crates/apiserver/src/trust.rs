@@ -15,6 +15,11 @@ pub async fn run(server: Arc<Server>) {
             () = tokio::time::sleep(PERIOD) => {}
             () = server.shutdown.cancelled() => return,
         }
+        match server.aggregator.reload() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the certificate for aggregated servers has changed"),
+            Err(error) => tracing::warn!(%error, "the certificate for aggregated servers stays as it was"),
+        }
         match server.authenticator.reload() {
             Ok(false) => {}
             Ok(true) => tracing::info!("the signers of client certificates have changed"),

@@ -158,6 +158,13 @@ impl Authenticator {
         Ok(users || proxies)
     }
 
+    /// Takes out of a request's headers what proved the identity, and every header in which a front proxy could speak,
+    /// so that neither goes any further.
+    pub fn strip_credentials(&self, headers: &mut HeaderMap) {
+        strip_token(headers);
+        request_header::strip(self.front_proxy.as_ref(), headers);
+    }
+
     /// The audiences that identify this server.
     pub fn api_audiences(&self) -> &[String] {
         &self.api_audiences
@@ -241,8 +248,8 @@ impl Authenticator {
     }
 }
 
-/// Takes out of a request's headers what proved the identity, so that it goes no further.
-pub fn strip_credentials(headers: &mut HeaderMap) {
+/// Takes out the token.
+fn strip_token(headers: &mut HeaderMap) {
     headers.remove(AUTHORIZATION);
     let Some(offered) = headers.get(SEC_WEBSOCKET_PROTOCOL).and_then(|v| v.to_str().ok()) else { return };
     if offered.contains(WEBSOCKET_TOKEN_PREFIX) {

@@ -65,6 +65,31 @@ impl FrontProxy {
     }
 }
 
+/// Takes out the headers by which front proxies speak: the usual ones, and those that are configured.
+pub(super) fn strip(proxy: Option<&FrontProxy>, headers: &mut HeaderMap) {
+    const USUAL: &str = "x-remote-";
+    let config = proxy.map(|proxy| &proxy.config);
+    let is_configured = |name: &str| {
+        config.is_some_and(|config| {
+            let names =
+                config.username_headers.iter().chain(&config.uid_headers).chain(&config.group_headers);
+            let starts = |prefix: &String| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            };
+            names.into_iter().any(|known| known.eq_ignore_ascii_case(name))
+                || config.extra_header_prefixes.iter().any(starts)
+        })
+    };
+    let spoken: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(USUAL) || is_configured(name.as_str()))
+        .cloned()
+        .collect();
+    for name in spoken {
+        headers.remove(name);
+    }
+}
+
 /// Adds the headers `<prefix><key>` to the user's extra attributes. Keys are lower case and percent-encoded.
 pub(super) fn collect_extra(headers: &HeaderMap, prefix: &str, user: &mut UserInfo) {
     let prefix = prefix.to_ascii_lowercase();
@@ -108,7 +133,19 @@ fn value(headers: &HeaderMap, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::percent_decode;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{percent_decode, strip};
+
+    #[test]
+    fn nobody_else_speaks_as_a_front_proxy() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-remote-user", "x-remote-group", "x-remote-extra-scopes", "accept"] {
+            headers.append(name, HeaderValue::from_static("v"));
+        }
+        strip(None, &mut headers);
+        assert_eq!(headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["accept"]);
+    }
 
     #[test]
     fn extra_keys_are_percent_decoded() {

@@ -296,7 +296,7 @@ async fn certificates_front_proxies_and_anonymous() {
     )]);
     assert_eq!(ask(None, socket.clone(), now()).await.unwrap(), "admin system:masters,system:authenticated");
     let mut stripped = socket;
-    strip_credentials(&mut stripped);
+    strip_token(&mut stripped);
     assert_eq!(stripped["Sec-WebSocket-Protocol"], "v5.channel.k8s.io");
 }
 

@@ -76,6 +76,11 @@ fn add(groups: &mut Vec<Group>, info: Arc<ResourceInfo>) {
     }
 }
 
+/// Whether a group is one of the API's own.
+pub fn is_builtin(group: &str) -> bool {
+    resource::groups().iter().any(|known| known.name == group)
+}
+
 /// The order of versions: `v2` before `v1` before `v1beta2` before `v1alpha1` before anything else. Greater is earlier.
 pub fn version_rank(version: &str) -> (u8, u32, u32, String) {
     let parsed = || {

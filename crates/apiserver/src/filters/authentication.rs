@@ -58,7 +58,7 @@ pub(super) async fn authenticate(
     access_metrics::authenticated(found.as_ref().ok().map(|identity| &identity.user), began.elapsed());
     match found {
         Ok(identity) => {
-            authn::strip_credentials(&mut parts.headers);
+            server.authenticator.strip_credentials(&mut parts.headers);
             Ok(identity.user)
         }
         Err(why) => {

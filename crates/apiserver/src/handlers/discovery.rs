@@ -10,6 +10,7 @@ use http::{Method, Response, StatusCode};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::aggregation::{Merged, Remote};
 use crate::discovery::{self, Directory};
 use crate::error::{self, Error, Result};
 use crate::filters::Call;
@@ -21,20 +22,31 @@ use crate::server::Server;
 /// Answers a request below `/api` or `/apis` that names no resource.
 pub(super) fn handle(server: &Arc<Server>, call: &Call, segments: &[&str]) -> Result<Response<Body>> {
     let directory = Directory::of(&server.registry);
+    let remotes = server.aggregator.remotes();
     let document = match segments {
         ["api"] | ["apis"] => {
             let core = segments == ["api"];
             if let Some(version) = aggregated_version(call) {
                 only_get(call)?;
-                return Ok(aggregated(call, &discovery::aggregated(&directory, core, version), version));
+                let mut document = discovery::aggregated(&directory, core, version);
+                if !core && let Some(items) = document["items"].as_array_mut() {
+                    Merged::of(&remotes).extend_items(items, discovery::is_builtin);
+                }
+                return Ok(aggregated(call, &document, version));
             }
             match core {
                 true => discovery::core_versions(&server.advertised()),
-                false => discovery::group_list(&directory),
+                false => {
+                    let mut document = discovery::group_list(&directory);
+                    if let Some(groups) = document["groups"].as_array_mut() {
+                        Merged::of(&remotes).extend_groups(groups, discovery::is_builtin);
+                    }
+                    document
+                }
             }
         }
         ["api", "v1"] => discovery::resource_list(&directory, "", "v1").ok_or_else(Error::path_not_found)?,
-        ["apis", group] => match discovery::group(&directory, group) {
+        ["apis", name] => match group(&directory, &remotes, name) {
             Some(document) => document,
             None => return Ok(super::page_not_found()),
         },
@@ -48,6 +60,17 @@ pub(super) fn handle(server: &Arc<Server>, call: &Call, segments: &[&str]) -> Re
     let format =
         media::accept(&call.parts.headers, false, false).map_err(|_| media::not_acceptable())?.format;
     Ok(respond::encoded(StatusCode::OK, format, &document))
+}
+
+/// A group of this server, of others, or of both.
+fn group(directory: &Directory, remotes: &[Arc<Remote>], name: &str) -> Option<Value> {
+    let mut groups: Vec<Value> = discovery::group(directory, name).into_iter().collect();
+    let others: Vec<_> = remotes.iter().filter(|remote| remote.group == name).cloned().collect();
+    Merged::of(&others).extend_groups(&mut groups, discovery::is_builtin);
+    let mut document = groups.into_iter().next()?;
+    document["kind"] = "APIGroup".into();
+    document["apiVersion"] = "v1".into();
+    Some(document)
 }
 
 fn only_get(call: &Call) -> Result<()> {

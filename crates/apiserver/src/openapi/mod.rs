@@ -36,6 +36,7 @@ use cache::{Document, Key};
 use document::Source;
 use paths::Row;
 
+use crate::aggregation::Aggregator;
 use crate::error::{Error, Result, method_not_allowed};
 use crate::filters::Call;
 use crate::handlers::page_not_found;
@@ -90,7 +91,7 @@ fn answer(server: &Server, path: &str, request: &Request) -> Result<Response<Bod
     let documents = &server.openapi;
     match path.strip_prefix("openapi/") {
         Some("v2") => v2(documents, &source, request),
-        Some("v3") => index(documents, &source),
+        Some("v3") => index(documents, &source, &server.aggregator),
         Some(rest) => match rest.strip_prefix("v3/") {
             Some(name) => v3(documents, &source, name, request),
             None => Ok(page_not_found()),
@@ -131,7 +132,7 @@ fn v2(documents: &Documents, source: &Source<'_>, request: &Request) -> Result<R
 }
 
 /// `/openapi/v3`: where each document is.
-fn index(documents: &Documents, source: &Source<'_>) -> Result<Response<Body>> {
+fn index(documents: &Documents, source: &Source<'_>, aggregator: &Aggregator) -> Result<Response<Body>> {
     let names = document::names(source.rows);
     documents.retain(&names);
     let mut paths = Map::new();
@@ -139,6 +140,13 @@ fn index(documents: &Documents, source: &Source<'_>) -> Result<Response<Body>> {
         let hash = documents.get(source, &Key::V3(name.clone())).map_err(Error::internal)?.hash;
         let url = format!("/openapi/v3/{name}?hash={hash}");
         paths.insert(name, json!({ "serverRelativeURL": url }));
+    }
+    for remote in aggregator.remotes().iter() {
+        let name = format!("apis/{}/{}", remote.group, remote.version);
+        let documents = remote.openapi.load();
+        if let Some(place) = documents.as_ref().and_then(|documents| documents.get(&name)) {
+            paths.insert(name, place.clone());
+        }
     }
     Ok(respond::text(StatusCode::OK, json!({ "paths": Value::Object(paths) }).to_string()))
 }

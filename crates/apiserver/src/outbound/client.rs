@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{self, Client as Pool};
@@ -48,10 +49,13 @@ pub enum CallError {
     },
 }
 
+/// A body that is there already, or that a client of ours is still sending.
+type RequestBody = Either<Full<Bytes>, Incoming>;
+
 /// Calls one destination over connections that are kept.
 #[derive(Clone)]
 pub struct Client {
-    pool: Pool<Connector, Full<Bytes>>,
+    pool: Pool<Connector, RequestBody>,
     origin: String,
     path: String,
     headers: HeaderMap,
@@ -74,6 +78,20 @@ impl Client {
     pub fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
+    }
+
+    /// `https://host:port`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Passes on a request that came in; the answer's body is read by whoever wants it, however long that takes.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn forward(&self, request: Request<Incoming>) -> Result<Response<Incoming>, ConnectError> {
+        let sent = self.pool.request(request.map(Either::Right)).await;
+        sent.map_err(|error| ConnectError(why(&error)))
     }
 
     /// The URL of calls, with a query (without `?`) if that is not empty.
@@ -138,7 +156,7 @@ impl Client {
         verb: &'static str,
         url: &str,
         body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, CallError> {
+    ) -> Result<Request<RequestBody>, CallError> {
         let mut request = Request::builder().method(method).uri(url);
         if let Some(headers) = request.headers_mut() {
             headers.insert(USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
@@ -148,7 +166,7 @@ impl Client {
             }
             headers.extend(self.headers.clone());
         }
-        request.body(Full::new(body)).map_err(|error| CallError::NoAnswer {
+        request.body(Either::Left(Full::new(body))).map_err(|error| CallError::NoAnswer {
             verb,
             url: url.to_owned(),
             why: error.to_string(),
@@ -160,7 +178,7 @@ impl Client {
         &self,
         verb: &'static str,
         url: String,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
         limit: Duration,
     ) -> Result<(http::response::Parts, Bytes), CallError> {
         let exchange = async {

@@ -1,5 +1,7 @@
 //! The stages that creations and updates share: namespace and name checks, managed fields, admission, validation.
 
+use std::sync::Arc;
+
 use api_types::field::{self, ErrorList, Path};
 use api_types::resource::ResourceInfo;
 use api_types::{name, validation};
@@ -149,6 +151,31 @@ impl Registry {
             ..admission::Request::new(Operation::Delete, &request.endpoint.info, &request.user, options)
         };
         self.admit_at_once(request, attributes).await.map(drop)
+    }
+
+    /// Asks admission whether a stream to an object may be opened; `options` are the request's parameters as an object.
+    /// Returns texts for Warning headers.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn admit_connect(
+        &self,
+        row: &Arc<ResourceInfo>,
+        info: &crate::filters::RequestInfo,
+        user: &access::UserInfo,
+        options: Value,
+    ) -> Result<Vec<String>> {
+        let chain = self.admission.load_full();
+        let mut attributes = admission::Request {
+            subresource: &info.subresource,
+            namespace: if row.namespaced { &info.namespace } else { "" },
+            name: &info.name,
+            object: Some(options),
+            ..admission::Request::new(Operation::Connect, row, user, &Value::Null)
+        };
+        chain.mutate(&mut attributes, self).await?;
+        chain.validate(&attributes, self).await?;
+        Ok(attributes.warnings.into_inner())
     }
 
     /// Both phases, where nothing happens between them.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{CONNECTION, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyStream;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -30,15 +30,29 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 /// # Errors
 /// When the peer cannot be reached or breaks off before it has answered.
 pub async fn pass(call: Call, location: &Location, identity: &Identity<'_>) -> Result<Response<Body>> {
+    let uri = location.path.parse().map_err(Error::internal)?;
+    let (mut request, ours) = outgoing(call, uri);
+    let authority = HeaderValue::from_str(&location.authority()).map_err(Error::internal)?;
+    request.headers_mut().insert(HOST, authority);
+    incoming(send(request, location, identity).await?, ours)
+}
+
+/// The request as it is sent on to `uri`, and the client's side of the connection if it asks for another protocol.
+pub fn outgoing(call: Call, uri: Uri) -> (Request<Incoming>, Option<OnUpgrade>) {
     let Call { mut parts, body, .. } = call;
     let ours = parts.extensions.remove::<OnUpgrade>().filter(|_| wants_upgrade(&parts.headers));
-    let mut request = Request::builder().method(parts.method).uri(&location.path);
-    if let Some(headers) = request.headers_mut() {
-        *headers = passed_on(&parts.headers, ours.is_some());
-        headers.insert(HOST, HeaderValue::from_str(&location.authority()).map_err(Error::internal)?);
-    }
-    let request = request.body(body).map_err(Error::internal)?;
-    let mut response = send(request, location, identity).await?;
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = passed_on(&parts.headers, ours.is_some());
+    (request, ours)
+}
+
+/// The backend's answer as it is sent back; where it has switched protocols, the two connections become one.
+///
+/// # Errors
+/// It has switched without having been asked to.
+pub fn incoming(mut response: Response<Incoming>, ours: Option<OnUpgrade>) -> Result<Response<Body>> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(ours) = ours else {
             return Err(Error::internal("the backend switched protocols without being asked to"));

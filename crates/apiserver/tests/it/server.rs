@@ -194,7 +194,7 @@ impl Drop for Server {
 /// The flags of every test.
 const USUAL: [&str; 14] = [
     "--bind-address=127.0.0.1",
-    "--advertise-address=127.0.0.1",
+    "--advertise-address=192.0.2.1",
     "--cert-dir={}/certs",
     "--token-auth-file={}/tokens.csv",
     "--client-ca-file={}/ca.crt",

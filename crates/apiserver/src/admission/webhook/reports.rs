@@ -67,7 +67,7 @@ impl Reports {
             let target =
                 Target { group: "", resource: "events", namespace: "default", name: "", subresource: "" };
             if let Err(error) = objects.create(target, event).await {
-                tracing::debug!(%error, "the Event of a failing webhook is lost");
+                tracing::warn!(%error, "the Event of a failing webhook is lost");
             }
         });
     }
@@ -80,7 +80,7 @@ fn event(step: Step, configuration: &str, reason: &str, message: String) -> Valu
     };
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     json!({
-        "metadata": {"generateName": format!("{configuration}."), "namespace": "default"},
+        "metadata": {"generateName": format!("{configuration}-"), "namespace": "default"},
         "involvedObject": {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "name": configuration,
         },
