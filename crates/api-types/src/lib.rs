@@ -16,6 +16,7 @@
 //! - [`status`] and [`field`] are how failures are told; [`name`], [`quantity`], [`selector`] and [`time`] read and print the
 //!   small languages of the API.
 //! - [`patch`] and [`apply`] change objects; `apply` also tracks who owns which field.
+//! - [`volumes`] says which persistent volume suits which claim.
 //!
 //! The crate refuses to know what a request is, who sends it, and where objects are stored.
 
@@ -36,6 +37,7 @@ pub mod selector;
 pub mod status;
 pub mod time;
 pub mod validation;
+pub mod volumes;
 
 pub use k8s_openapi as k8s;
 pub use k8s_openapi::{ClusterResourceScope, ListableResource, Metadata, NamespaceResourceScope, Resource};

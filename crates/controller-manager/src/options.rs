@@ -31,6 +31,10 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) tuning: Tuning,
     #[command(flatten)]
+    pub(crate) volumes: Volumes,
+    #[command(flatten)]
+    pub(crate) autoscaling: Autoscaling,
+    #[command(flatten)]
     pub(crate) accepted: Accepted,
     /// Controllers to run: '*' is all that are on by default, 'name' switches one on, '-name' off
     #[arg(long, value_delimiter = ',', action = ArgAction::Append, default_values = ["*"])]
@@ -179,12 +183,9 @@ pub struct Tuning {
     /// Finished objects with a time to live worked on at once
     #[arg(long, default_value_t = 5)]
     pub(crate) concurrent_ttl_after_finished_syncs: usize,
-    /// Autoscalers worked on at once
-    #[arg(long, default_value_t = 5)]
-    pub(crate) concurrent_horizontal_pod_autoscaler_syncs: usize,
-    /// Period of autoscaling
-    #[arg(long, default_value = "15s")]
-    pub(crate) horizontal_pod_autoscaler_sync_period: GoDuration,
+    /// Pods whose resource claims are worked on at once
+    #[arg(long, default_value_t = 50)]
+    pub(crate) concurrent_resourceclaim_syncs: usize,
     /// Period of looking at node health
     #[arg(long, default_value = "5s")]
     pub(crate) node_monitor_period: GoDuration,
@@ -197,6 +198,48 @@ pub struct Tuning {
     /// Finished pods to keep before the oldest are deleted; 0 or less for no limit
     #[arg(long, default_value_t = 12500, allow_negative_numbers = true)]
     pub(crate) terminated_pod_gc_threshold: i64,
+}
+
+/// Volumes and claims.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Volume flags")]
+pub struct Volumes {
+    /// Ask provisioners for volumes when none suits a claim
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub(crate) enable_dynamic_provisioning: bool,
+    /// How often claims that wait for a volume are looked at again
+    #[arg(long, default_value = "15s")]
+    pub(crate) pvclaimbinder_sync_period: GoDuration,
+    /// Pods whose ephemeral volumes are worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_ephemeralvolume_syncs: usize,
+    /// Leave volumes attached however long they are in use by a node that does not answer
+    #[arg(long)]
+    pub(crate) disable_force_detach_on_timeout: bool,
+}
+
+/// Horizontal pod autoscaling.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Autoscaling flags")]
+pub struct Autoscaling {
+    /// Autoscalers worked on at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_horizontal_pod_autoscaler_syncs: usize,
+    /// How often each autoscaler is looked at
+    #[arg(long, default_value = "15s")]
+    pub(crate) horizontal_pod_autoscaler_sync_period: GoDuration,
+    /// How far back recommendations keep the autoscaler from scaling down
+    #[arg(long, default_value = "5m0s")]
+    pub(crate) horizontal_pod_autoscaler_downscale_stabilization: GoDuration,
+    /// Smallest relative deviation from the target that matters
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) horizontal_pod_autoscaler_tolerance: f64,
+    /// How long after a pod's start its CPU samples may be left out
+    #[arg(long, default_value = "5m0s")]
+    pub(crate) horizontal_pod_autoscaler_cpu_initialization_period: GoDuration,
+    /// How long after a pod's start changes of readiness count as its first
+    #[arg(long, default_value = "30s")]
+    pub(crate) horizontal_pod_autoscaler_initial_readiness_delay: GoDuration,
 }
 
 /// Flags that change nothing here because what they tune does not exist: any value is met.

@@ -73,6 +73,10 @@ async fn assign(
             merge(pod, binding, key);
         }
         set_scheduled(pod);
+        // A nomination has served its purpose (KEP-5278).
+        if let Some(status) = pod["status"].as_object_mut() {
+            status.remove("nominatedNodeName");
+        }
         Ok(())
     };
     registry.mutate_stored("", "pods", namespace, name, dry_run, &assign).await.map(drop)

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use reflector::encode;
 pub use store::{IndexFn, Store, by_controller, by_node};
 pub use subscription::{Change, Subscription};
 

@@ -187,7 +187,7 @@ impl<K: Object> Reflector<K> {
             let mut query = format!("limit={page}");
             if !next.is_empty() {
                 query.push_str("&continue=");
-                query.push_str(&encode(&next));
+                encode(&mut query, &next);
             }
             let list: ObjectList<K> = match self.source.client.request(self.request(&query, true)?).await {
                 Ok(list) => list,
@@ -215,7 +215,8 @@ impl<K: Object> Reflector<K> {
             [("labelSelector", &self.source.scope.labels), ("fieldSelector", &self.source.scope.fields)]
         {
             if let Some(selector) = selector {
-                target.push_str(&format!("&{name}={}", encode(selector)));
+                target.push_str(&format!("&{name}="));
+                encode(&mut target, selector);
             }
         }
         let accept = match (K::metadata_api(), list) {
@@ -285,16 +286,14 @@ fn expired(error: &kube::Error) -> bool {
     error.status() == Some(410)
 }
 
-/// Percent-encodes a query value.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
+/// Adds a query value to `target`, percent-encoded.
+pub fn encode(target: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte))
+                target.push(char::from(byte));
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => target.push_str(&format!("%{byte:02X}")),
         }
     }
-    encoded
 }

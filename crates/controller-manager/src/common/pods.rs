@@ -12,6 +12,30 @@ use jiff::Timestamp;
 /// Annotation that makes a pod cheaper or dearer to delete than its siblings.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
+/// Name of the index that [`by_claim`] makes.
+pub const BY_CLAIM: &str = "claim";
+
+/// Index function: the claims that a pod uses, as `namespace/name`.
+pub fn by_claim(pod: &Pod) -> Vec<String> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    claims(pod).map(|name| format!("{namespace}/{name}")).collect()
+}
+
+/// The claims that a pod uses, those made for its ephemeral volumes among them.
+pub fn claims(pod: &Pod) -> impl Iterator<Item = String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| match (&volume.persistent_volume_claim, &volume.ephemeral) {
+        (Some(claim), _) => Some(claim.claim_name.clone()),
+        (None, Some(_)) => Some(ephemeral_claim(pod, &volume.name)),
+        _ => None,
+    })
+}
+
+/// The name of the claim that is made for an ephemeral volume of a pod.
+pub fn ephemeral_claim(pod: &Pod, volume: &str) -> String {
+    format!("{}-{volume}", pod.metadata.name.as_deref().unwrap_or_default())
+}
+
 /// `status.phase`; empty when unset.
 pub fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("")

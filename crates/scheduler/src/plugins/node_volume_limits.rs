@@ -84,7 +84,7 @@ impl Filter for NodeVolumeLimits {
 fn collect(objects: &Objects, pod: &PodInfo, into: &mut HashSet<(String, String)>) {
     for (name, _) in &pod.claims {
         let Some(claim) = objects.claims.store().find(&pod.namespace, name) else { continue };
-        let volume = objects.volumes.store().find("", volumes::volume_name(&claim));
+        let volume = objects.volumes.store().find("", volumes::volume_of(&claim));
         match volume {
             Some(volume) => {
                 let source = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());

@@ -52,7 +52,7 @@ impl PreFilter for VolumeZone {
         let mut zones = Vec::new();
         for (name, _) in pod.claims.iter().filter(|(_, ephemeral)| !ephemeral) {
             let claim = volumes::claim(snapshot.objects, &pod.namespace, name)?;
-            let volume = volumes::volume_name(&claim);
+            let volume = volumes::volume_of(&claim);
             if volume.is_empty() {
                 unbound(snapshot, &claim)?;
                 continue;
@@ -77,7 +77,7 @@ fn unbound(
     snapshot: &Snapshot<'_>,
     claim: &api_types::k8s::api::core::v1::PersistentVolumeClaim,
 ) -> Result<(), Rejection> {
-    let name = volumes::class_name(claim);
+    let name = volumes::class_of_claim(claim);
     if name.is_empty() {
         return Err(Rejection::unresolvable("PersistentVolumeClaim had no pv name and storageClass name"));
     }

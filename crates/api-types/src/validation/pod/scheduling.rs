@@ -110,17 +110,11 @@ fn match_label_keys(errors: &mut ErrorList, path: &Path<'_>, constraint: &Value)
     if keys.is_empty() {
         return;
     }
-    let Some(labels) = get(constraint, "labelSelector") else {
+    if get(constraint, "labelSelector").is_none() {
         return errors.forbidden(path, "must not be specified when labelSelector is not set");
-    };
-    let selected = |key: &str| {
-        labels.get("matchLabels").is_some_and(|m| m.get(key).is_some())
-            || items(labels, "matchExpressions").iter().any(|e| text(e, "key") == key)
-    };
+    }
+    // The selector names the keys too: they are merged into it at creation.
     for (i, key) in keys.iter().enumerate() {
         selector::label_name(errors, &path.index(i), key);
-        if selected(key) {
-            errors.invalid(&path.index(i), *key, "exists in both matchLabelKeys and labelSelector");
-        }
     }
 }

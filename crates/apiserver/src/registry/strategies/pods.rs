@@ -1,5 +1,6 @@
 //! Pods: phase at creation, quality of service, graceful deletion.
 
+mod label_keys;
 mod resize;
 
 use access::UserInfo;
@@ -33,6 +34,7 @@ impl Strategy for Pods {
     }
 
     fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
+        label_keys::merge(object);
         let qos = qos_class(object);
         object["status"] = json!({ "phase": "Pending", "qosClass": qos });
         if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {

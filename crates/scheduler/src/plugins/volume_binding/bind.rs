@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_types::k8s::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
+use api_types::k8s::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use client::kube::ResourceExt;
 use client::{Client, Key, Writer, Writes};
 
@@ -37,7 +37,7 @@ pub async fn bind(
     for (volume, claim) in &plan.bind {
         let mut volume = (**volume).clone();
         if let Some(spec) = &mut volume.spec {
-            spec.claim_ref = Some(reference(claim));
+            spec.claim_ref = Some(volumes::reference(claim));
         }
         volume.annotations_mut().insert(volumes::BOUND_BY_CONTROLLER.to_owned(), "yes".to_owned());
         writer.update(&Writes::default(), &volume).await?;
@@ -81,7 +81,7 @@ fn standing(objects: &Objects, plan: &Plan, node: &str) -> Standing {
             ));
         };
         let complete =
-            !volumes::volume_name(&now).is_empty() && now.annotations().contains_key(volumes::BIND_COMPLETED);
+            !volumes::volume_of(&now).is_empty() && now.annotations().contains_key(volumes::BIND_COMPLETED);
         // A provisioner that cannot make the volume here takes the annotation away; an informer that has not caught up
         // with our own write shows the claim as it was.
         let written = now.metadata.resource_version != claim.metadata.resource_version;
@@ -94,16 +94,4 @@ fn standing(objects: &Objects, plan: &Plan, node: &str) -> Standing {
         all &= complete;
     }
     if all { Standing::Bound } else { Standing::Waiting }
-}
-
-fn reference(claim: &PersistentVolumeClaim) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("PersistentVolumeClaim".to_owned()),
-        name: claim.metadata.name.clone(),
-        namespace: claim.metadata.namespace.clone(),
-        uid: claim.metadata.uid.clone(),
-        resource_version: claim.metadata.resource_version.clone(),
-        field_path: None,
-    }
 }

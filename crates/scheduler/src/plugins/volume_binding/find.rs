@@ -50,7 +50,7 @@ pub fn find(
     let mut plan = Plan::default();
     let mut missing = false;
     for claim in &claims.bound {
-        match objects.volumes.store().find("", volumes::volume_name(claim)) {
+        match objects.volumes.store().find("", volumes::volume_of(claim)) {
             None => missing = true,
             Some(volume) if !reaches(&volume, node) => {
                 if reasons.is_empty() {
@@ -112,7 +112,7 @@ pub fn find(
 /// Smaller claims first, so that they do not take the volumes that only larger ones need.
 fn by_size(claims: &[Arc<PersistentVolumeClaim>]) -> Vec<Arc<PersistentVolumeClaim>> {
     let mut sorted = claims.to_vec();
-    sorted.sort_by_key(|claim| matching::request(claim));
+    sorted.sort_by_key(|claim| volumes::request(claim));
     sorted
 }
 
@@ -171,7 +171,7 @@ fn has_space(
     claim: &PersistentVolumeClaim,
     node: &NodeInfo,
 ) -> bool {
-    let size = matching::request(claim);
+    let size = volumes::request(claim);
     let class = class.name_any();
     let enough = |capacity: &CSIStorageCapacity| {
         let limit = capacity.maximum_volume_size.as_ref().or(capacity.capacity.as_ref());

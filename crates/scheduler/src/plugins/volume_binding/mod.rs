@@ -126,7 +126,7 @@ impl PreFilter for VolumeBinding {
         let mut unbound = false;
         for (name, ephemeral) in &pod.claims {
             let claim = usable(snapshot.objects, pod, name, *ephemeral)?;
-            let bound = !volumes::volume_name(&claim).is_empty();
+            let bound = !volumes::volume_of(&claim).is_empty();
             if bound && claim.annotations().contains_key(volumes::BIND_COMPLETED) {
                 claims.bound.push(claim);
             } else if !bound
@@ -164,7 +164,7 @@ fn usable(
         return Err(Rejection::unresolvable(text));
     };
     if claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost") {
-        let volume = volumes::volume_name(&claim);
+        let volume = volumes::volume_of(&claim);
         return Err(Rejection::unresolvable(format!(
             "persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"
         )));
