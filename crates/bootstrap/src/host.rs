@@ -66,6 +66,11 @@ impl Host {
         self.at("var/log/pods")
     }
 
+    /// Links to the container logs, by pod and container name, where log collectors look.
+    pub fn container_logs(&self) -> PathBuf {
+        self.at("var/log/containers")
+    }
+
     /// etcd's data.
     pub fn etcd_data(&self) -> PathBuf {
         self.at("var/lib/etcd")
@@ -86,9 +91,14 @@ impl Host {
         self.at("var/log/coxswain")
     }
 
+    /// Everything that configures CNI.
+    pub fn cni(&self) -> PathBuf {
+        self.at("etc/cni")
+    }
+
     /// CNI network configurations.
     pub fn cni_conf(&self) -> PathBuf {
-        self.at("etc/cni/net.d")
+        self.cni().join("net.d")
     }
 
     /// The leases of CNI's `host-local` address manager.

@@ -39,6 +39,7 @@ pub async fn run(flags: &Flags) -> Result<()> {
     phase("services", services.stop_all(&host)).await?;
     phase("mounts", async { unmount_below(&[host.kubelet_root(), host.run(), host.state()]) }).await?;
     phase("network", async { remove_network(&host) }).await?;
+    phase("cgroups", async { remove_cgroups(&host) }).await?;
     phase("files", async { remove_files(&host, flags.keep_images) }).await
 }
 
@@ -151,6 +152,34 @@ const OUR_TABLES: [&str; 2] = ["kube-proxy", "coxswain-network"];
 /// The routing protocol number that the network agent tags its routes with.
 const OUR_ROUTE_PROTOCOL: &str = "213";
 
+/// Removes the pods' cgroups from every hierarchy: /sys/fs/cgroup itself for v2, the folders in it for v1 (cgroups(7)).
+fn remove_cgroups(host: &Host) -> Result<()> {
+    let top = Path::new("/sys/fs/cgroup");
+    let mut hierarchies = vec![top.to_path_buf()];
+    for entry in fs::read_dir(top).attempt(|| "list the cgroup hierarchies")?.flatten() {
+        // v1 has aliases such as cpu → cpu,cpuacct.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            hierarchies.push(entry.path());
+        }
+    }
+    let pods = if host.is_plain() { "kubepods".to_owned() } else { host.cgroup_root() };
+    for hierarchy in hierarchies {
+        remove_cgroup(&hierarchy.join(pods.trim_start_matches('/')))?;
+    }
+    Ok(())
+}
+
+/// Removes a cgroup and those below it. A cgroup is removed by rmdir(2) alone; its files go with it.
+fn remove_cgroup(cgroup: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup).attempt(|| format!("remove the cgroup {}", cgroup.display()))
+}
+
 fn remove_files(host: &Host, keep_images: bool) -> Result<()> {
     let mut folders = vec![
         host.kubernetes(),
@@ -175,10 +204,32 @@ fn remove_files(host: &Host, keep_images: bool) -> Result<()> {
             _ => {}
         }
     }
-    let network = host.cni_conf().join("10-coxswain.conflist");
-    match fs::remove_file(&network) {
+    remove_file(&host.cni_conf().join("10-coxswain.conflist"))?;
+    let links = fs::read_dir(host.container_logs()).into_iter().flatten().flatten();
+    for link in links.filter(|link| !link.path().exists()) {
+        remove_file(&link.path())?;
+    }
+    // Folders that others may use too go when nothing is left in them.
+    for folder in [host.container_logs(), host.cni_conf(), host.cni()] {
+        match fs::remove_dir(&folder) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                return Err(Failure::new(format!("remove {}", folder.display()), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::new(format!("remove {}", network.display()), error))
+            Err(Failure::new(format!("remove {}", path.display()), error))
         }
         _ => Ok(()),
     }

@@ -108,10 +108,12 @@ impl Registration {
         }
     }
 
-    /// Waits for the next update, or until the runtime's state changes.
+    /// Waits for the next update, or until the runtime's state changes, or what the API says of the node's readiness.
     async fn rest(&self) {
-        let state =
-            || (self.host.runtime_problem(), self.host.network_problem(), self.pressure.lock().clone());
+        let state = || {
+            let problems = (self.host.runtime_problem(), self.host.network_problem());
+            (problems, self.pressure.lock().clone(), self.host.node().and_then(|node| readiness(&node)))
+        };
         let before = state();
         let end = Instant::now() + self.update;
         while Instant::now() < end && state() == before {
@@ -120,11 +122,7 @@ impl Registration {
     }
 
     fn tell_readiness(&self, new: &NodeStatus, was: &mut Option<bool>) {
-        let ready = new
-            .conditions
-            .iter()
-            .flatten()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        let ready = ready_status(new).is_some_and(|status| status == "True");
         if was.replace(ready) != Some(ready) {
             let reason = if ready { "NodeReady" } else { "NodeNotReady" };
             self.events.node(
@@ -253,6 +251,16 @@ impl Registration {
             Err(error) => tracing::warn!(%error, "Pod range not told to the container runtime"),
         }
     }
+}
+
+fn readiness(node: &Node) -> Option<String> {
+    ready_status(node.status.as_ref()?)
+}
+
+/// The status of the condition Ready.
+fn ready_status(status: &NodeStatus) -> Option<String> {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == "Ready").map(|condition| condition.status.clone())
 }
 
 /// Logs a problem once, until it changes.
