@@ -63,12 +63,11 @@ const fn same(
 pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
     let validator = for_kind(&resource.group, &resource.kind);
     let rule = validator.map_or(name::subdomain_rule as name::Rule, |v| v.name);
-    let mut errors =
-        meta::validate_create(object, resource.namespaced, rule, resource.is_custom());
+    let mut errors = meta::validate_create(object, resource.namespaced, rule, resource.is_custom());
     if let Some(validator) = validator {
         errors.append((validator.create)(object));
     }
-    errors.append(custom::validate(&resource.schema, object));
+    errors.append(custom(resource, object, None));
     errors
 }
 
@@ -77,17 +76,26 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
 /// Upstream checks metadata in its generic registry and again with the kind, so that each fault is a cause twice (or
 /// more, where the kind runs its rules for new objects too); clients see the causes.
 pub fn update(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList {
-    let custom = resource.is_custom();
     let mut errors = meta::validate_create(object, resource.namespaced, name::path_segment_rule, true);
     errors.append(meta::validate_update(object, old));
     errors.append(meta::validate_update(object, old));
     if let Some(validator) = for_kind(&resource.group, &resource.kind) {
         if runs_creation_rules(&resource.group, &resource.kind) {
-            errors.append(meta::validate_create(object, resource.namespaced, validator.name, custom));
+            errors.append(meta::validate_create(object, resource.namespaced, validator.name, false));
         }
         errors.append((validator.update)(object, old));
     }
-    errors.append(custom::validate(&resource.schema, object));
+    errors.append(custom(resource, object, Some(old)));
+    errors
+}
+
+/// The rules that a definition states for its objects; none for built-in resources.
+fn custom(resource: &ResourceInfo, object: &Value, old: Option<&Value>) -> ErrorList {
+    if !resource.is_custom() {
+        return ErrorList::new();
+    }
+    let mut errors = custom::validate(&resource.schema, object, old);
+    errors.append(custom::validate_scale(resource, object));
     errors
 }
 
@@ -115,7 +123,7 @@ pub fn update_status(resource: &ResourceInfo, object: &Value, old: &Value) -> Er
     let mut errors = meta::validate_create(object, resource.namespaced, name::path_segment_rule, true);
     errors.append(meta::validate_update(object, old));
     errors.append(meta::validate_update(object, old));
-    errors.append(custom::validate(&resource.schema, object));
+    errors.append(custom(resource, object, Some(old)));
     errors
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
     let Some(endpoint) = server.registry.endpoint(&info.group, &info.version, &info.resource) else {
         return not_served(server, &call);
     };
-    if endpoint.info.is_custom() && !path_fits(&endpoint, &call) {
+    if endpoint.info.is_custom() && !custom_path_fits(&endpoint, &call) {
         return Ok(page_not_found());
     }
     if let Err(error) = check(&endpoint, &call) {
@@ -41,7 +41,11 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         return streams::serve(server, &endpoint, call).await;
     }
     let verb = info.verb.clone();
-    let accepted = media::accept(&call.parts.headers, true, matches!(verb.as_str(), "list" | "watch"))?;
+    let of_many = matches!(verb.as_str(), "list" | "watch");
+    let accepted = match endpoint.has_protobuf() {
+        true => media::accept(&call.parts.headers, true, of_many)?,
+        false => media::accept_custom(&call.parts.headers, of_many)?,
+    };
     let gzip = respond::takes_gzip(&call.parts.headers);
     let include_object = table::Include::parse(&call.query)?;
     let request = read(endpoint, call).await?;
@@ -200,6 +204,12 @@ fn path_fits(endpoint: &Endpoint, call: &Call) -> bool {
         (false, true) => false,
         _ => true,
     }
+}
+
+/// Custom resources exist at fewer paths: what is not there is not there in any way.
+fn custom_path_fits(endpoint: &Endpoint, call: &Call) -> bool {
+    let across = endpoint.info.namespaced && !call.info.in_namespace_path;
+    path_fits(endpoint, call) && (!across || matches!(call.info.verb.as_str(), "list" | "watch"))
 }
 
 /// Whether the request's name comes from a field selector, not from the path.

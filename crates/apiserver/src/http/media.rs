@@ -78,6 +78,18 @@ impl Accepted {
 /// # Errors
 /// `NotAcceptable`, in two wordings: no clause names a known type; or those that do ask for an unknown form.
 pub fn accept(headers: &HeaderMap, shapes_allowed: bool, watch: bool) -> Result<Accepted> {
+    choose(headers, shapes_allowed, watch, true)
+}
+
+/// The same for custom resources, which have no protobuf form of their own.
+///
+/// # Errors
+/// As [`accept`].
+pub fn accept_custom(headers: &HeaderMap, watch: bool) -> Result<Accepted> {
+    choose(headers, true, watch, false)
+}
+
+fn choose(headers: &HeaderMap, shapes_allowed: bool, watch: bool, has_protobuf: bool) -> Result<Accepted> {
     let clauses = clauses(headers);
     if clauses.is_empty() {
         return Ok(Accepted::JSON);
@@ -86,7 +98,10 @@ pub fn accept(headers: &HeaderMap, shapes_allowed: bool, watch: bool) -> Result<
     for clause in &clauses {
         let Some(format) = Format::parse(clause.media_type) else { continue };
         known = true;
-        if let Some(shape) = clause.shape(format, shapes_allowed) {
+        let shape = clause.shape(format, shapes_allowed);
+        if let Some(shape) =
+            shape.filter(|shape| has_protobuf || format != Format::Protobuf || shape.is_some())
+        {
             return Ok(Accepted { format, shape, pretty: clause.param("pretty").is_some_and(|v| v == "1") });
         }
     }

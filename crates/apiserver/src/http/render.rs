@@ -149,7 +149,7 @@ impl Renderer<'_> {
                 let list = json!({
                     "kind": info.list_kind,
                     "apiVersion": info.api_version(),
-                    "metadata": list_meta(page),
+                    "metadata": self.list_meta(page),
                     "items": items,
                 });
                 Ok(encoded(StatusCode::OK, format, &list))
@@ -164,7 +164,7 @@ impl Renderer<'_> {
             r#"{{"kind":"{}","apiVersion":"{}","metadata":{},"items":["#,
             info.list_kind,
             info.api_version(),
-            list_meta(page)
+            self.list_meta(page)
         );
         let with_kind = !self.endpoint.has_protobuf();
         let items: Vec<Bytes> = page.items.iter().map(|o| self.endpoint.json(o)).collect::<Result<_>>()?;
@@ -219,7 +219,7 @@ impl Renderer<'_> {
     fn metadata_list(&self, page: &Page, version: &str) -> Result<Response<Body>> {
         let head = format!(
             r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{version}","metadata":{},"items":["#,
-            list_meta(page)
+            self.list_meta(page)
         );
         let items: Vec<Bytes> =
             page.items.iter().map(|o| self.endpoint.metadata(o)).collect::<Result<_>>()?;
@@ -238,6 +238,15 @@ impl Renderer<'_> {
                 Ok(encoded(StatusCode::OK, format, &value))
             }
         }
+    }
+
+    /// Lists of custom objects say so when nothing is left, too.
+    fn list_meta(&self, page: &Page) -> Value {
+        let mut meta = list_meta(page);
+        if self.endpoint.info.is_custom() && page.continue_token.is_none() {
+            meta["continue"] = "".into();
+        }
+        meta
     }
 
     fn made_list(&self, items: Vec<Value>) -> Result<Response<Body>> {

@@ -234,7 +234,7 @@ impl Registry {
         }
         let secs = grace.unwrap_or(0);
         mark_deleted(&mut object, secs);
-        strategy.begin_deletion(&mut object);
+        strategy.begin_deletion(&mut object, old);
         match held || secs > 0 {
             true => Plan::Mark(object),
             false => Plan::MarkAndRemove(object),

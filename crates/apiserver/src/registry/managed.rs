@@ -1,6 +1,7 @@
 //! `metadata.managedFields`: who set which field (KEP-555).
 
 use api_types::apply::FieldManager;
+use api_types::decode;
 use api_types::resource::ResourceInfo;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -73,8 +74,20 @@ pub fn on_update(
     manager: &str,
     subresource: &str,
 ) {
+    if endpoint.info.is_custom() && endpoint.converts() && is_lost(endpoint, object) {
+        return meta::set(object, "managedFields", None);
+    }
     endpoint.managers().of(subresource).update(old, object, manager, Timestamp::now());
     if meta::field(object, "managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         meta::set(object, "managedFields", None);
     }
+}
+
+/// Whether owners recorded in the stored version could no longer be told: the object has fields that this version does
+/// not know. Upstream gives up the record then.
+fn is_lost(endpoint: &Endpoint, object: &Value) -> bool {
+    let stored = endpoint.hub.api_version();
+    let entries = meta::field(object, "managedFields").and_then(Value::as_array);
+    let recorded = entries.into_iter().flatten().any(|entry| entry["apiVersion"] == *stored);
+    recorded && !decode::prune(&endpoint.hub.schema, &mut object.clone()).is_empty()
 }

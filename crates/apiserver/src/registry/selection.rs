@@ -88,6 +88,7 @@ fn check_field(endpoint: &Endpoint, field: &str) -> Result<()> {
         return Ok(());
     }
     let message = match endpoint.info.selectable_fields.iter().all(|f| known(&f.label)) {
+        _ if endpoint.info.is_custom() => format!("field label not supported: {field}"),
         true => {
             format!(
                 "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""

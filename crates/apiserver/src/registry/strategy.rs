@@ -25,6 +25,8 @@ pub enum Generation {
     SpecAndAnnotations,
     /// 1 at creation, one more with every change outside `metadata` and `status`.
     Content,
+    /// 1 at creation, one more with every change outside `metadata`, of the status too.
+    ContentAndStatus,
     /// 1 at creation, one more with every change outside `metadata` and of the labels.
     ContentAndLabels,
     /// 1 at creation and for ever.
@@ -184,7 +186,7 @@ pub trait Strategy: Send + Sync {
     }
 
     /// Changes an object that starts to be deleted and is not removed at once.
-    fn begin_deletion(&self, _object: &mut Value) {}
+    fn begin_deletion(&self, _object: &mut Value, _old: &Value) {}
 
     /// Reserves what the object needs and writes it into the object. `old` is `None` at creation.
     ///
@@ -245,6 +247,9 @@ pub fn advance_generation(rule: Generation, object: &mut Value, old: &Value) {
                 || meta::field(object, "annotations") != meta::field(old, "annotations")
         }
         Generation::Content => content_changed(object, old),
+        Generation::ContentAndStatus => {
+            content_changed(object, old) || object.get("status") != old.get("status")
+        }
         Generation::ContentAndLabels => {
             content_changed(object, old) || meta::field(object, "labels") != meta::field(old, "labels")
         }

@@ -41,6 +41,7 @@ fn create(object: &Value) -> ErrorList {
         errors.invalid(&Path::new("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group");
     }
     errors.append(definition(object));
+    stored_versions(&mut errors, object);
     approval::validate(&mut errors, object, None);
     errors
 }
@@ -48,15 +49,17 @@ fn create(object: &Value) -> ErrorList {
 fn update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = definition(new);
     let (spec, before) = (&new["spec"], &old["spec"]);
-    immutable(&mut errors, &SPEC, spec, before, "group");
+    let names = SPEC.child("names");
     let is_established = items(&old["status"], "conditions")
         .iter()
         .any(|c| text(c, "type") == "Established" && text(c, "status") == "True");
     if is_established {
         immutable(&mut errors, &SPEC, spec, before, "scope");
-        immutable(&mut errors, &SPEC.child("names"), &spec["names"], &before["names"], "kind");
-        immutable(&mut errors, &SPEC.child("names"), &spec["names"], &before["names"], "plural");
+        immutable(&mut errors, &names, &spec["names"], &before["names"], "kind");
     }
+    immutable(&mut errors, &SPEC, spec, before, "group");
+    immutable(&mut errors, &names, &spec["names"], &before["names"], "plural");
+    stored_versions(&mut errors, new);
     approval::validate(&mut errors, new, Some(old));
     errors
 }
@@ -71,7 +74,6 @@ fn definition(object: &Value) -> ErrorList {
     names(&mut errors, &SPEC.child("names"), &spec["names"]);
     hoisted(&mut errors, spec);
     conversion(&mut errors, spec);
-    stored_versions(&mut errors, object);
     if flag(spec, "preserveUnknownFields") {
         let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in \
             spec.versions[*].schema instead";
@@ -261,6 +263,14 @@ fn conversion(errors: &mut ErrorList, spec: &Value) {
 fn stored_versions(errors: &mut ErrorList, object: &Value) {
     let path = Path::new("status.storedVersions");
     let stored: Vec<&str> = texts(&object["status"], "storedVersions").collect();
+    if stored.is_empty() {
+        return errors.invalid(&path, Value::Null, "must have at least one stored version");
+    }
+    let versions = items(&object["spec"], "versions");
+    for version in versions.iter().filter(|v| flag(v, "storage") && !stored.contains(&text(v, "name"))) {
+        let detail = format!("must have the storage version {}", text(version, "name"));
+        errors.invalid(&path, object["status"]["storedVersions"].clone(), detail);
+    }
     for (i, version) in stored.iter().enumerate() {
         if !items(&object["spec"], "versions").iter().any(|v| text(v, "name") == *version) {
             let detail = format!(

@@ -38,10 +38,12 @@ impl Strategy for Definitions {
         Some(CLEANUP)
     }
 
-    fn begin_deletion(&self, object: &mut Value) {
-        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will occur as soon as possible";
+    fn begin_deletion(&self, object: &mut Value, old: &Value) {
+        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
         crate::custom::set_condition(object, "Terminating", true, "InstanceDeletionPending", message);
         meta::set(object, "deletionGracePeriodSeconds", None);
+        // What is defined is as it was.
+        meta::keep(object, old, "generation");
     }
 }
 

@@ -63,7 +63,7 @@ impl Strategy for Namespaces {
         object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
     }
 
-    fn begin_deletion(&self, object: &mut Value) {
+    fn begin_deletion(&self, object: &mut Value, _old: &Value) {
         // A namespace has no grace period; whoever empties it looks at the phase.
         meta::set(object, "deletionGracePeriodSeconds", None);
         object["status"]["phase"] = "Terminating".into();

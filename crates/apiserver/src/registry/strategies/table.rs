@@ -9,7 +9,10 @@ pub fn traits(info: &ResourceInfo) -> Traits {
     let (group, plural) = (&*info.group, &*info.plural);
     if info.is_custom() {
         return Traits {
-            generation: Generation::Content,
+            generation: match info.subresource("status") {
+                Some(_) => Generation::Content,
+                None => Generation::ContentAndStatus,
+            },
             unconditional_update: false,
             status_keeps_metadata: true,
             ..Traits::DEFAULT
