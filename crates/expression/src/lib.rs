@@ -38,7 +38,7 @@ pub use meter::{
     CALL_LIMIT, MATCH_CONDITIONS_BUDGET, Meter, REQUEST_BUDGET, RULE_ESTIMATE_LIMIT, SCHEMA_ESTIMATE_LIMIT,
 };
 pub use program::{Program, Variables};
-pub use shape::escape as escape_field;
+pub use shape::{escape as escape_field, max_size};
 pub use ty::{Object, Type};
 pub use value::{Fields, Key, List, Map, Text, Value};
 

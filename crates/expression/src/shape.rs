@@ -129,7 +129,7 @@ pub fn escape(name: &str) -> Option<String> {
 
 /// The largest size that a schema allows its values: characters of text, elements of a list or map. What is not
 /// said follows from how large a request can be (3 MiB).
-pub(crate) fn max_size(schema: &Schema) -> Option<u64> {
+pub fn max_size(schema: &Schema) -> Option<u64> {
     const REQUEST: u64 = 3 * 1024 * 1024;
     let keyword = |key: &str| {
         let custom = schema.custom.as_ref()?;

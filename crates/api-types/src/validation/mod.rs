@@ -37,7 +37,8 @@ use crate::field::ErrorList;
 use crate::name;
 use crate::resource::ResourceInfo;
 
-pub use custom_definition::approval;
+pub use custom::counterpart;
+pub use custom_definition::{approval, schema_places};
 pub use meta::{validate_create as metadata_create, validate_update as metadata_update};
 
 /// The rules of one kind, beside those of its metadata.

@@ -10,6 +10,7 @@ mod controller;
 mod definition;
 mod names;
 mod rows;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use controller::Definitions;
 pub use definition::CLEANUP;
+pub use rules::{Rules, validate_definition as validate_rules};
 
 use serde_json::Value;
 

@@ -239,6 +239,7 @@ pub(super) fn validate_create(request: &Request, object: &Value) -> Result<()> {
         false => validation::create(info, object),
     };
     errors.append(endpoint.strategy.validate_create(object));
+    errors.append(endpoint.strategy.check_rules(object, None, &errors));
     refuse(&endpoint.info, object, errors)
 }
 
@@ -260,6 +261,7 @@ pub(super) fn validate_update(request: &Request, object: &Value, old: &Value) ->
         _ => validation::update_status(&endpoint.info, object, old),
     };
     errors.append(endpoint.strategy.validate_update(&request.subresource, object, old));
+    errors.append(endpoint.strategy.check_rules(object, Some(old), &errors));
     refuse(&endpoint.info, object, errors)
 }
 

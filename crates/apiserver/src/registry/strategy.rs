@@ -160,6 +160,11 @@ pub trait Strategy: Send + Sync {
         ErrorList::new()
     }
 
+    /// Rules that are asked last, knowing what was found already. `old` is `None` at creation.
+    fn check_rules(&self, _object: &Value, _old: Option<&Value>, _found: &ErrorList) -> ErrorList {
+        ErrorList::new()
+    }
+
     /// Texts for Warning headers. `old` is `None` at creation.
     fn warnings(&self, _object: &Value, _old: Option<&Value>) -> Vec<String> {
         Vec::new()

@@ -102,6 +102,17 @@ fn shared<'v>(spec: &'v Value, key: &str) -> Option<&'v Value> {
     versions.iter().all(|v| get(v, key) == Some(first)).then_some(first)
 }
 
+/// The schemas of a definition's versions and where upstream reports their faults: at their versions, or above them
+/// when they are one.
+pub fn schema_places(spec: &Value) -> Vec<(String, &Value)> {
+    if let Some(schema) = shared(spec, "schema").and_then(|s| get(s, "openAPIV3Schema")) {
+        return vec![("spec.validation.openAPIV3Schema".to_owned(), schema)];
+    }
+    let versions = items(spec, "versions").iter().enumerate();
+    let place = |i| format!("spec.versions[{i}].schema.openAPIV3Schema");
+    versions.filter_map(|(i, v)| Some((place(i), at(v, "/schema/openAPIV3Schema")?))).collect()
+}
+
 fn versions(errors: &mut ErrorList, spec: &Value) {
     let path = SPEC.child("versions");
     let all = items(spec, "versions");

@@ -1,6 +1,7 @@
 //! CustomResourceDefinitions: the versions that were ever stored, and the beginning of their deletion.
 
 use access::UserInfo;
+use api_types::field::ErrorList;
 use serde_json::{Value, json};
 
 use crate::custom::CLEANUP;
@@ -32,6 +33,13 @@ impl Strategy for Definitions {
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         self.base.keep_status(object, old);
         remember_stored_version(object);
+    }
+
+    fn check_rules(&self, object: &Value, old: Option<&Value>, found: &ErrorList) -> ErrorList {
+        match found.is_empty() {
+            true => crate::custom::validate_rules(object, old),
+            false => ErrorList::new(),
+        }
     }
 
     fn deletion_finalizer(&self) -> Option<&'static str> {

@@ -1,6 +1,7 @@
 //! Which resource has which strategy: a table of traits, and code where traits do not say it all.
 
 mod certificates;
+mod custom;
 mod daemonsets;
 mod definitions;
 mod endpoint_slices;
@@ -34,6 +35,9 @@ pub const FIELD_EXTRAS: [(&str, &str, &str, &str, &str); 5] = [
 /// The strategy of a resource.
 pub fn of(info: &ResourceInfo, settings: &Settings) -> Arc<dyn Strategy> {
     let base = Base::new(info, table::traits(info));
+    if info.is_custom() {
+        return Arc::new(custom::Custom::new(base, info.schema.clone()));
+    }
     match (&*info.group, &*info.plural) {
         ("", "namespaces") => Arc::new(namespaces::Namespaces::new(base)),
         ("", "nodes") => Arc::new(nodes::Nodes::new(base)),
