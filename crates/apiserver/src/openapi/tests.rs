@@ -239,6 +239,7 @@ fn custom_row() -> Row {
         (sub.group, sub.kind) = (info.group.clone(), info.kind.clone());
     }
     info.schema = api_types::schema::custom_root(Some(&schema)).expect("a structural schema");
+    info.custom = Some(std::sync::Arc::default());
     Row { info: std::sync::Arc::new(info), returns_deleted: false }
 }
 
