@@ -54,7 +54,7 @@ impl ListRows {
     fn write_row(&self, out: &mut Vec<u8>, object: &Object) -> Result<()> {
         let printed = match self.endpoint.info.is_custom() {
             true => self.endpoint.value(object)?,
-            false => object.value(),
+            false => self.printer.parts.parse(object.json()).map_err(Error::internal)?,
         };
         let row = self.printer.row(&printed);
         serde_json::to_writer(&mut *out, &row).map_err(Error::internal)?;

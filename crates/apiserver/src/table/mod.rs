@@ -21,6 +21,7 @@ mod networking;
 mod pods;
 mod scaling;
 mod services;
+mod sparse;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -121,6 +122,8 @@ pub fn foreign(version: &str, object: &Value, include: Include) -> Option<Value>
 /// Makes the cells of one resource's objects.
 struct Printer {
     cells: Cells,
+    /// What the printer reads of an object, in the stored version.
+    parts: sparse::Parts,
     conditions: fn(&View<'_>) -> Option<Value>,
     now: Timestamp,
 }
@@ -136,9 +139,12 @@ impl Printer {
             true => Cells::Custom(custom::Columns::of(info)),
             false => Cells::Builtin(builtin(&hub.group, &hub.plural).unwrap_or(created_at)),
         };
-        let conditions =
-            if hub.group.is_empty() && hub.plural == "pods" { pods::conditions } else { |_: &View<'_>| None };
-        Printer { cells, conditions, now: Timestamp::now() }
+        let (conditions, parts): (fn(&View<'_>) -> Option<Value>, _) =
+            match hub.group.is_empty() && hub.plural == "pods" {
+                true => (pods::conditions, pods::PARTS),
+                false => (|_| None, sparse::USUAL),
+            };
+        Printer { cells, parts, conditions, now: Timestamp::now() }
     }
 
     fn row(&self, object: &Value) -> Value {

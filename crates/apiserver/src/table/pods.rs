@@ -5,9 +5,28 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::PrinterRow;
+use super::sparse::Parts::{self, All, Only};
 use super::view::{NONE, View, at, cells, is_true, or, seconds_between, text};
 
 pub const PRINTERS: &[PrinterRow] = &[("", "pods", pod)];
+
+/// All that is read below.
+pub const PARTS: Parts = Only(&[
+    (
+        "metadata",
+        Only(&[("creationTimestamp", All), ("deletionTimestamp", All), ("name", All), ("namespace", All)]),
+    ),
+    (
+        "spec",
+        Only(&[
+            ("containers", Only(&[("name", All)])),
+            ("initContainers", Only(&[("name", All), ("restartPolicy", All)])),
+            ("nodeName", All),
+            ("readinessGates", All),
+        ]),
+    ),
+    ("status", All),
+]);
 
 /// Row conditions: a pod that has ended is marked as such, so that clients can leave it out.
 pub fn conditions(view: &View<'_>) -> Option<Value> {
