@@ -14,7 +14,9 @@
 pub mod authn;
 pub mod authz;
 mod lookup;
+mod reviewer;
 mod user;
 
 pub use lookup::{Lookup, ObjectRef};
+pub use reviewer::Reviewer;
 pub use user::{UserInfo, names};

@@ -12,6 +12,7 @@
 //! Reading never parses: objects leave as the bytes that the cache holds. Writing parses once and stores once.
 //! The crate knows no kind by name outside `registry/strategies`, `subresources` and `bootstrap`.
 
+mod access_config;
 mod addresses;
 pub mod admission;
 mod aggregation;

@@ -81,9 +81,21 @@ pub struct Etcd {
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Authentication flags")]
 pub struct Authentication {
-    /// Allow requests without credentials, as system:anonymous
-    #[arg(long, default_value_t = true, action = ArgAction::Set)]
-    pub anonymous_auth: bool,
+    /// Allow requests without credentials, as system:anonymous; true when neither this nor a file says otherwise
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub anonymous_auth: Option<bool>,
+    /// File with an AuthenticationConfiguration
+    #[arg(long)]
+    pub authentication_config: Option<PathBuf>,
+    /// Kubeconfig file of a server that knows bearer tokens
+    #[arg(long)]
+    pub authentication_token_webhook_config_file: Option<PathBuf>,
+    /// How long that server's answers are remembered
+    #[arg(long, default_value = "2m")]
+    pub authentication_token_webhook_cache_ttl: GoDuration,
+    /// Version of the TokenReview that is sent to it
+    #[arg(long, default_value = "v1beta1", value_parser = ["v1beta1", "v1"])]
+    pub authentication_token_webhook_version: String,
     /// CA bundle for client certificates; the common name is the user, the organisations are its groups
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
@@ -153,9 +165,27 @@ pub struct ServiceAccounts {
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Authorization flags")]
 pub struct Authorization {
-    /// Authorizers in order: Node, RBAC, AlwaysAllow, AlwaysDeny
-    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
+    /// Authorizers in order: Node, RBAC, ABAC, Webhook, AlwaysAllow, AlwaysDeny; AlwaysAllow when not given
+    #[arg(long, value_delimiter = ',', conflicts_with = "authorization_config")]
     pub authorization_mode: Vec<String>,
+    /// File with an AuthorizationConfiguration
+    #[arg(long)]
+    pub authorization_config: Option<PathBuf>,
+    /// File with one ABAC policy per line
+    #[arg(long, conflicts_with = "authorization_config")]
+    pub authorization_policy_file: Option<PathBuf>,
+    /// Kubeconfig file of a server that decides
+    #[arg(long, conflicts_with = "authorization_config")]
+    pub authorization_webhook_config_file: Option<PathBuf>,
+    /// Version of the SubjectAccessReview that is sent to it
+    #[arg(long, default_value = "v1beta1", value_parser = ["v1beta1", "v1"])]
+    pub authorization_webhook_version: String,
+    /// How long its permissions are remembered
+    #[arg(long, default_value = "5m")]
+    pub authorization_webhook_cache_authorized_ttl: GoDuration,
+    /// How long anything else that it says is remembered
+    #[arg(long, default_value = "30s")]
+    pub authorization_webhook_cache_unauthorized_ttl: GoDuration,
 }
 
 /// Admission plug-ins.

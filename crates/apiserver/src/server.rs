@@ -13,6 +13,7 @@ use component::{CancellationToken, serve};
 use serde_json::{Value, json};
 use storage::Store;
 
+use crate::access_config;
 use crate::admission::Reader;
 use crate::admission::webhook::Webhooks;
 use crate::aggregation::Aggregator;
@@ -132,11 +133,7 @@ async fn build(
     let tokens = Tokens::load(&options.service_accounts, &advertised.to_string())?;
     let rbac = Arc::new(Rbac::new());
     let nodes = Arc::new(NodeGraph::new(crate::bootstrap_objects::node_rules()));
-    let authorizer = Authorizer::from_flags(
-        &options.authorization.authorization_mode,
-        Arc::clone(&rbac),
-        Arc::clone(&nodes),
-    )?;
+    let authorizer = access_config::authorizer(&options.authorization, &rbac, &nodes)?;
     let authorizer = Arc::new(authorizer);
     let store = Store::connect(store_options(&options)).await.context("cannot use etcd")?;
     let cluster = &options.cluster;
@@ -155,7 +152,7 @@ async fn build(
     );
     start::add_builtin(&registry, &options)?;
     let lookup: Arc<dyn access::Lookup> = registry.clone();
-    let authenticator = Authenticator::load(authentication(&options, &tokens), lookup)?;
+    let authenticator = Authenticator::load(authentication(&options, &tokens)?, lookup)?;
     let health = Health::new();
     let resolver = Arc::new(Resolver {
         objects: Arc::downgrade(&(registry.clone() as Arc<dyn Reader>)),
@@ -208,17 +205,20 @@ fn store_options(options: &Options) -> storage::Options {
     }
 }
 
-fn authentication(options: &Options, tokens: &Tokens) -> authn::Config {
+fn authentication(options: &Options, tokens: &Tokens) -> anyhow::Result<authn::Config> {
     let flags = &options.authentication;
-    authn::Config {
+    let (anonymous, token_webhook) = access_config::authentication(flags)?;
+    Ok(authn::Config {
         client_ca_file: flags.client_ca_file.clone(),
         request_headers: request_headers(options),
         token_auth_file: flags.token_auth_file.clone(),
         bootstrap_tokens: flags.enable_bootstrap_token_auth,
         service_accounts: Some(Arc::clone(&tokens.verifier)),
         api_audiences: tokens.audiences.clone(),
-        anonymous: flags.anonymous_auth,
-    }
+        token_webhook,
+        anonymous: anonymous.enabled,
+        anonymous_paths: anonymous.paths,
+    })
 }
 
 /// The `--requestheader-*` flags, when a front proxy is trusted.

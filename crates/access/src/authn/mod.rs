@@ -16,6 +16,7 @@ mod request_header;
 pub mod service_account;
 mod token_file;
 mod token_review;
+mod webhook;
 mod x509;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 pub use impersonation::{impersonate, strip as strip_impersonation};
 pub use request_header::RequestHeaders;
 pub use token_review::token_review;
+pub use webhook::TokenWebhook;
 pub use x509::Peer;
 
 use std::borrow::Cow;
@@ -41,7 +43,7 @@ use crate::{Lookup, UserInfo, names};
 const WEBSOCKET_TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// What a server accepts as proof of identity.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Config {
     /// `--client-ca-file`: who may sign client certificates.
     pub client_ca_file: Option<PathBuf>,
@@ -55,8 +57,12 @@ pub struct Config {
     pub service_accounts: Option<Arc<service_account::Verifier>>,
     /// `--api-audiences`, or else the service account issuers.
     pub api_audiences: Vec<String>,
+    /// `--authentication-token-webhook-config-file`.
+    pub token_webhook: Option<TokenWebhook>,
     /// `--anonymous-auth`.
     pub anonymous: bool,
+    /// The paths that anonymous requests are for; empty for all (`anonymous.conditions`).
+    pub anonymous_paths: Vec<String>,
 }
 
 /// A flag's file that cannot be used.
@@ -118,7 +124,9 @@ pub struct Authenticator {
     tokens: token_file::TokenFile,
     service_accounts: Option<Arc<service_account::Verifier>>,
     bootstrap_tokens: bool,
+    token_webhook: Option<TokenWebhook>,
     anonymous: bool,
+    anonymous_paths: Vec<String>,
     api_audiences: Vec<String>,
     lookup: Arc<dyn Lookup>,
 }
@@ -141,7 +149,9 @@ impl Authenticator {
             tokens: tokens.unwrap_or_default(),
             service_accounts: config.service_accounts,
             bootstrap_tokens: config.bootstrap_tokens,
+            token_webhook: config.token_webhook,
             anonymous: config.anonymous,
+            anonymous_paths: config.anonymous_paths,
             api_audiences: config.api_audiences,
             lookup,
         })
@@ -171,7 +181,7 @@ impl Authenticator {
     }
 
     /// Finds out who sent a request with these headers over a connection from `peer` (`None` without TLS
-    /// client certificate).
+    /// client certificate). `path` decides where anonymous requests are for some paths only.
     ///
     /// # Errors
     /// The request must be answered 401.
@@ -179,6 +189,7 @@ impl Authenticator {
         &self,
         peer: Option<&Peer>,
         headers: &HeaderMap,
+        path: &str,
         now: Timestamp,
     ) -> Result<Identity, Unauthorized> {
         let mut errors = Vec::new();
@@ -204,13 +215,18 @@ impl Authenticator {
             return Ok(identity);
         }
         match crate::authz::aggregate_errors(&errors) {
-            None if self.anonymous => Ok(Identity {
+            None if self.allows_anonymous(path) => Ok(Identity {
                 user: UserInfo::new(names::ANONYMOUS, [names::UNAUTHENTICATED]),
                 audiences: self.api_audiences.clone(),
             }),
             None => Err(Unauthorized("no credentials, and anonymous requests are not allowed".to_owned())),
             Some(errors) => Err(Unauthorized(errors)),
         }
+    }
+
+    fn allows_anonymous(&self, path: &str) -> bool {
+        self.anonymous
+            && (self.anonymous_paths.is_empty() || self.anonymous_paths.iter().any(|known| known == path))
     }
 
     /// Finds out whose a bearer token is, when it is meant for one of `audiences`.
@@ -243,6 +259,13 @@ impl Authenticator {
             && let Some(user) = bootstrap_token::authenticate(&*self.lookup, token, now).await
         {
             return Ok(implicit(user));
+        }
+        if let Some(webhook) = &self.token_webhook {
+            match webhook.authenticate(token, audiences).await {
+                Ok(Some(identity)) => return Ok(identity),
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
         }
         Err(Unauthorized(crate::authz::aggregate_errors(&errors).unwrap_or_default()))
     }

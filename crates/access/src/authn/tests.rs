@@ -259,7 +259,7 @@ async fn certificates_front_proxies_and_anonymous() {
     let ask = |peer: Option<Peer>, headers: HeaderMap, when: Timestamp| {
         let authenticator = &authenticator;
         async move {
-            let found = authenticator.authenticate(peer.as_ref(), &headers, when).await;
+            let found = authenticator.authenticate(peer.as_ref(), &headers, "/", when).await;
             found.map(|i| format!("{} {}", i.user.name, i.user.groups.join(","))).map_err(|e| e.0)
         }
     };
@@ -367,7 +367,7 @@ async fn a_new_authority_takes_effect_on_open_connections() {
     let authenticator = Authenticator::load(config, Arc::new(Objects::default())).unwrap();
     let (by_old, by_new) = (client(&old, "alice", &[]), client(&new, "bob", &[]));
     let known =
-        async |peer: &Peer| authenticator.authenticate(Some(peer), &headers(&[]), now()).await.is_ok();
+        async |peer: &Peer| authenticator.authenticate(Some(peer), &headers(&[]), "/", now()).await.is_ok();
     assert_eq!((known(&by_old).await, known(&by_new).await), (true, false));
     assert!(!authenticator.reload().unwrap());
     std::fs::write(&path, "no certificate").unwrap();

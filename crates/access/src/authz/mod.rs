@@ -4,6 +4,7 @@
 //!  Attributes ──► system:masters? ──► mode 1 ──► mode 2 ──► … ──► Verdict      first Allow or Deny wins
 //! ```
 
+mod abac;
 mod attributes;
 pub mod escalation;
 mod message;
@@ -11,7 +12,9 @@ mod node;
 mod rbac;
 mod replica;
 pub mod review;
+pub mod webhook;
 
+pub use abac::Abac;
 pub use attributes::{Attributes, SelectorOperator, SelectorRequirement};
 pub use message::forbidden;
 pub use node::NodeGraph;
@@ -74,6 +77,10 @@ pub enum Mode {
     Node(Arc<NodeGraph>),
     /// Role based access control.
     Rbac(Arc<Rbac>),
+    /// Attribute based access control.
+    Abac(Arc<Abac>),
+    /// Another server decides.
+    Webhook(Arc<webhook::AccessWebhook>),
     /// Everything is allowed.
     AlwaysAllow,
     /// Nothing is.
@@ -93,8 +100,16 @@ impl Authorizer {
     }
 
     /// Parses `--authorization-mode` values. Both states are needed whatever the modes: reviews and
-    /// escalation checks use them.
-    pub fn from_flags(modes: &[String], rbac: Arc<Rbac>, graph: Arc<NodeGraph>) -> Result<Self, ModeError> {
+    /// escalation checks use them. `others` has what `ABAC` and `Webhook` stand for, where the flags set them up.
+    ///
+    /// # Errors
+    /// A mode is unknown, repeated, or not set up.
+    pub fn from_flags(
+        modes: &[String],
+        rbac: Arc<Rbac>,
+        graph: Arc<NodeGraph>,
+        others: &[Mode],
+    ) -> Result<Self, ModeError> {
         let mut chain = Vec::with_capacity(modes.len());
         for (index, mode) in modes.iter().enumerate() {
             if modes[..index].contains(mode) {
@@ -105,7 +120,14 @@ impl Authorizer {
                 "RBAC" => Mode::Rbac(rbac.clone()),
                 "AlwaysAllow" => Mode::AlwaysAllow,
                 "AlwaysDeny" => Mode::AlwaysDeny,
-                "ABAC" | "Webhook" => return Err(ModeError::NotServed(mode.clone())),
+                "ABAC" => others
+                    .iter()
+                    .find(|other| matches!(other, Mode::Abac(_)))
+                    .cloned()
+                    .ok_or(ModeError::Incomplete { mode: "ABAC", flag: "--authorization-policy-file" })?,
+                "Webhook" => others.iter().find(|other| matches!(other, Mode::Webhook(_))).cloned().ok_or(
+                    ModeError::Incomplete { mode: "Webhook", flag: "--authorization-webhook-config-file" },
+                )?,
                 _ => return Err(ModeError::Unknown(mode.clone())),
             });
         }
@@ -123,6 +145,8 @@ impl Authorizer {
             let verdict = match mode {
                 Mode::Node(graph) => graph.authorize(request),
                 Mode::Rbac(rbac) => rbac.authorize(request),
+                Mode::Abac(policies) => policies.authorize(request),
+                Mode::Webhook(webhook) => webhook.authorize(request).await,
                 Mode::AlwaysAllow => Verdict::allow(""),
                 Mode::AlwaysDeny => Verdict::no_opinion("Everything is forbidden."),
             };
@@ -146,6 +170,10 @@ impl Authorizer {
                     grants.cannot_list("node authorizer does not support user rule resolution");
                 }
                 Mode::Node(_) => {}
+                Mode::Abac(_) => grants.cannot_list("ABAC authorizer does not support user rule resolution"),
+                Mode::Webhook(_) => {
+                    grants.cannot_list("webhook authorizer does not support user rule resolution")
+                }
                 Mode::AlwaysDeny => {}
             }
         }
@@ -156,13 +184,16 @@ impl Authorizer {
 /// Why an `--authorization-mode` was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ModeError {
-    /// Upstream has it; this server does not.
-    #[error(
-        "--authorization-mode {0} is not served by this apiserver: use Node, RBAC, AlwaysAllow or AlwaysDeny"
-    )]
-    NotServed(String),
+    /// What the mode needs is not given.
+    #[error("--authorization-mode {mode} needs {flag}")]
+    Incomplete {
+        /// The mode.
+        mode: &'static str,
+        /// The flag that sets it up.
+        flag: &'static str,
+    },
     /// Nobody has it.
-    #[error("--authorization-mode {0} is unknown: use Node, RBAC, AlwaysAllow or AlwaysDeny")]
+    #[error("--authorization-mode {0} is unknown: use Node, RBAC, ABAC, Webhook, AlwaysAllow or AlwaysDeny")]
     Unknown(String),
     /// Given twice.
     #[error("--authorization-mode {0} is given more than once")]

@@ -54,7 +54,8 @@ pub(super) async fn authenticate(
 ) -> Result<UserInfo, Error> {
     let peer = parts.extensions.get::<Connection>().and_then(|connection| server.peers.of(connection));
     let began = Instant::now();
-    let found = server.authenticator.authenticate(peer.as_deref(), &parts.headers, Timestamp::now()).await;
+    let (headers, path) = (&parts.headers, parts.uri.path());
+    let found = server.authenticator.authenticate(peer.as_deref(), headers, path, Timestamp::now()).await;
     access_metrics::authenticated(found.as_ref().ok().map(|identity| &identity.user), began.elapsed());
     match found {
         Ok(identity) => {

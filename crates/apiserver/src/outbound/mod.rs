@@ -16,7 +16,7 @@ mod words;
 
 pub use client::{CallError, Client};
 pub use connect::{ConnectError, Stream, connect};
-pub use services::{Resolve, Resolver};
+pub use services::{NoServices, Resolve, Resolver};
 
 /// Where calls lead.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,6 +53,16 @@ impl Resolve for Resolver {
     }
 }
 
+/// For destinations that are URLs: finds no service.
+pub struct NoServices;
+
+#[async_trait]
+impl Resolve for NoServices {
+    async fn resolve(&self, _: &str, name: &str, _: u16) -> Result<(String, u16), String> {
+        Err(format!("service {} not found", quote(name)))
+    }
+}
+
 fn contains(text: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && text.windows(part.len()).any(|window| window == part)
 }

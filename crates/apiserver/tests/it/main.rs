@@ -1,5 +1,6 @@
 //! The real kube-apiserver over a real etcd (Debian's `etcd-server`), everything else absent.
 
+mod access;
 mod aggregation;
 mod hook_server;
 mod server;
