@@ -62,11 +62,15 @@ pub struct Controller<R: Reconciler> {
     queue: Queue<R::Key>,
     shutdown: CancellationToken,
     /// Each waits for its informer, then moves its changes into the queue.
-    sources: Vec<Source>,
-    synced: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    sources: Vec<Task>,
+    synced: Vec<Task>,
 }
 
-type Source = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn boxed(future: impl Future<Output = ()> + Send + 'static) -> Task {
+    Box::pin(future)
+}
 
 impl<R: Reconciler> Controller<R> {
     /// A controller that ends when `shutdown` is cancelled. `name` is upstream's, it labels logs and metrics.
@@ -129,7 +133,8 @@ impl<R: Reconciler> Controller<R> {
         }
         let mut working = tokio::task::JoinSet::new();
         for _ in 0..workers.max(1) {
-            working.spawn(work(name, Arc::clone(&reconciler), queue.clone()));
+            // Boxed, so that the runtime's part is compiled once and not once per controller.
+            working.spawn(boxed(work(name, Arc::clone(&reconciler), queue.clone())));
         }
         shutdown.cancelled().await;
         queue.close();
@@ -161,10 +166,10 @@ async fn work<R: Reconciler>(name: &'static str, reconciler: Arc<R>, queue: Queu
         } else {
             // The key stays in work until its writes are visible; this worker goes on with others.
             let queue = queue.clone();
-            tokio::spawn(async move {
+            tokio::spawn(boxed(async move {
                 writes.visible().await;
                 queue.done(&key);
-            });
+            }));
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod controller;
 pub mod delegated;
 pub mod discovery;
 pub mod events;
+mod fetch;
 pub mod identity;
 pub mod informer;
 pub mod leader;

@@ -10,14 +10,16 @@ use kube::core::Request;
 use kube::{Client, Error};
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use crate::fetch;
 use crate::informer::{Informer, Key, Object};
 
 /// After this long a cache is taken as it is; a selection may never see a write that left it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Answer<'a, K> = Pin<Box<dyn Future<Output = Result<K, Error>> + Send + 'a>>;
+type Built = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 /// The writes of one reconciliation.
 #[derive(Default)]
@@ -194,7 +196,7 @@ impl<K: Object> Writer<K> {
     pub async fn delete(&self, writes: &Writes, key: &Key, how: &DeleteParams) -> Result<(), Error> {
         let request = self.at(key).delete(&key.name, how).map_err(Error::BuildRequest)?;
         let request = self.metadata_only(request);
-        self.client.request::<serde::de::IgnoredAny>(request).await?;
+        fetch::body(&self.client, request).await?;
         if let Some(informer) = &self.informer {
             let uid = how.preconditions.as_ref().and_then(|wanted| wanted.uid.clone());
             writes.deleted(informer, key.clone(), uid);
@@ -206,25 +208,22 @@ impl<K: Object> Writer<K> {
         Request::new(K::url_path(&self.resource, key.namespace()))
     }
 
-    async fn noted(
-        &self,
-        writes: &Writes,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<K, Error> {
-        let mut written: K = self.send(request).await?;
-        if let Some(informer) = &self.informer {
-            writes.wrote(informer, &written);
-        }
-        written.meta_mut().managed_fields = None;
-        Ok(written)
+    /// Boxed, so that it is compiled once per type and not once per verb.
+    fn noted<'a>(&'a self, writes: &'a Writes, request: Built) -> Answer<'a, K> {
+        Box::pin(async move {
+            let mut written = self.send(request).await?;
+            if let Some(informer) = &self.informer {
+                writes.wrote(informer, &written);
+            }
+            written.meta_mut().managed_fields = None;
+            Ok(written)
+        })
     }
 
-    async fn send<T: DeserializeOwned>(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<T, Error> {
+    async fn send(&self, request: Built) -> Result<K, Error> {
         let request = self.metadata_only(request.map_err(Error::BuildRequest)?);
-        self.client.request(request).await
+        let body = fetch::body(&self.client, request).await?;
+        serde_json::from_slice(&body).map_err(Error::SerdeError)
     }
 
     fn metadata_only(&self, mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {

@@ -3,8 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use kube::client::Body;
-use kube::core::Status;
 use kube::{Client, Error};
+
+use crate::fetch;
 
 /// An open watch; each frame is one JSON event without its line end.
 pub(super) struct Frames {
@@ -17,19 +18,8 @@ pub(super) struct Frames {
 impl Frames {
     /// Sends the request; an answer other than 2xx becomes [`Error::Api`].
     pub(super) async fn open(client: &Client, request: http::Request<Vec<u8>>) -> Result<Self, Error> {
-        let response = client.send(request.map(Body::from)).await?;
-        let code = response.status();
-        if code.is_success() {
-            return Ok(Self { body: response.into_body(), buffer: BytesMut::new(), searched: 0 });
-        }
-        let bytes = response.into_body().collect().await?.to_bytes();
-        let status = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            let mut status =
-                Status::failure(&String::from_utf8_lossy(&bytes), code.canonical_reason().unwrap_or(""));
-            status.code = code.as_u16();
-            status
-        });
-        Err(Error::Api(Box::new(status)))
+        let body = fetch::open(client, request).await?.into_body();
+        Ok(Self { body, buffer: BytesMut::new(), searched: 0 })
     }
 
     /// The next event; `None` when the server has ended the stream. A stream that breaks in the middle ends too:

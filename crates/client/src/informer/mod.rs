@@ -8,6 +8,7 @@
 //! watch resumes from the last revision; an expired revision (410) lists again and reports the differences.
 
 mod frames;
+mod mirror;
 mod reflector;
 mod store;
 mod subscription;
@@ -195,10 +196,12 @@ impl Informers {
             client: self.inner.client.clone(),
             path: path.clone(),
             scope,
-            transform,
+            metadata_only: K::metadata_api(),
             complaints: Arc::clone(&self.inner.complaints),
         };
-        tokio::spawn(reflector::run(source, Arc::clone(&informer.inner), stop.clone()));
+        let shared = Arc::clone(&informer.inner);
+        let mirror = Box::new(mirror::Typed { shared, transform, collected: Vec::new() });
+        tokio::spawn(reflector::run(source, mirror, stop.clone()));
         running.insert(
             id,
             Running {

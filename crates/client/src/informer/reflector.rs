@@ -1,20 +1,24 @@
 //! The list+watch loop behind an informer.
+//!
+//! Nothing here depends on the type of the objects: they stay JSON until [`Mirror`] decodes them, so that the loop is
+//! compiled once and not once per resource.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::WatchEvent;
-use kube::core::ObjectList;
 use parking_lot::Mutex;
 use rand::RngExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Scope;
 use super::frames::Frames;
-use super::{Key, Object, Scope, Shared};
-use crate::{ErrorExt, Trouble};
+use super::mirror::{self, Mirror};
+use crate::{ErrorExt, Trouble, fetch};
 
 /// Objects per page of a paginated list.
 const PAGE: usize = 500;
@@ -24,11 +28,12 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const HEALTHY: Duration = Duration::from_secs(10);
 
 /// Where the objects come from.
-pub(super) struct Source<K> {
+pub(super) struct Source {
     pub client: Client,
     pub path: String,
     pub scope: Scope,
-    pub transform: Option<fn(&mut K)>,
+    /// Ask for the objects' metadata only.
+    pub metadata_only: bool,
     /// Shared by the informers of a process.
     pub complaints: Arc<Complaints>,
 }
@@ -43,9 +48,9 @@ enum Ended {
     NoStreaming,
 }
 
-/// Mirrors `source` into `shared` until `stop` is cancelled.
-pub(super) async fn run<K: Object>(source: Source<K>, shared: Arc<Shared<K>>, stop: CancellationToken) {
-    let mut reflector = Reflector { source, shared, revision: None, streaming: true };
+/// Shows `mirror` everything that `source` has until `stop` is cancelled.
+pub(super) async fn run(source: Source, mirror: Box<dyn Mirror>, stop: CancellationToken) {
+    let mut reflector = Reflector { source, mirror, revision: None, streaming: true };
     let mut backoff = BACKOFF_MIN;
     loop {
         let started = Instant::now();
@@ -100,23 +105,38 @@ impl Complaints {
     }
 }
 
-struct Reflector<K: Object> {
-    source: Source<K>,
-    shared: Arc<Shared<K>>,
+struct Reflector {
+    source: Source,
+    mirror: Box<dyn Mirror>,
     /// Where to go on; `None` when a full state is needed first.
     revision: Option<String>,
     streaming: bool,
 }
 
-impl<K: Object> Reflector<K> {
+/// One event of a watch.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: mirror::Meta,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+impl Reflector {
     /// Lists if needed, then watches until the stream ends.
     async fn step(&mut self) -> Result<Ended, kube::Error> {
-        match (&self.revision, self.streaming) {
-            (Some(revision), _) => {
-                let revision = revision.clone();
-                self.watch(&revision, None).await
-            }
-            (None, true) => self.watch("", Some(Vec::new())).await,
+        match (self.revision.clone(), self.streaming) {
+            (Some(revision), _) => self.watch(&revision, false).await,
+            (None, true) => self.watch("", true).await,
             (None, false) => {
                 self.list().await?;
                 Ok(Ended::Resume)
@@ -124,17 +144,14 @@ impl<K: Object> Reflector<K> {
         }
     }
 
-    /// One watch request. With `initial`, the stream starts with the full state (KEP-3157), which is collected there and
-    /// becomes visible at once when the server marks its end.
-    async fn watch(
-        &mut self,
-        revision: &str,
-        mut initial: Option<Vec<Arc<K>>>,
-    ) -> Result<Ended, kube::Error> {
+    /// One watch request. With `initial`, the stream starts with the full state (KEP-3157), which is collected and becomes
+    /// visible at once when the server marks its end.
+    async fn watch(&mut self, revision: &str, mut initial: bool) -> Result<Ended, kube::Error> {
         let seconds = rand::rng().random_range(300..600);
         let mut query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}");
-        if initial.is_some() {
+        if initial {
             query.push_str("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+            self.mirror.restart();
         } else {
             query.push_str("&resourceVersion=");
             query.push_str(revision);
@@ -143,7 +160,7 @@ impl<K: Object> Reflector<K> {
         let mut frames = match Frames::open(&self.source.client, request).await {
             Ok(frames) => frames,
             Err(error) if expired(&error) => return Ok(Ended::Expired),
-            Err(error) if initial.is_some() && matches!(error.status(), Some(400 | 422)) => {
+            Err(error) if initial && matches!(error.status(), Some(400 | 422)) => {
                 return Ok(Ended::NoStreaming);
             }
             Err(error) => return Err(error),
@@ -151,36 +168,58 @@ impl<K: Object> Reflector<K> {
         // The server ends the watch in time; this is for connections that died without a word.
         let deadline = Instant::now() + Duration::from_secs(seconds + 30);
         while let Ok(Some(frame)) = tokio::time::timeout_at(deadline, frames.next()).await {
-            match serde_json::from_slice::<WatchEvent<K>>(&frame?) {
-                Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => match &mut initial {
-                    Some(collected) => collected.push(self.trim(object)),
-                    None => self.upsert(object),
-                },
-                Ok(WatchEvent::Deleted(object)) => self.remove(&object, initial.as_mut()),
-                Ok(WatchEvent::Bookmark(bookmark)) => {
-                    let end = bookmark.metadata.annotations.get("k8s.io/initial-events-end");
-                    if end.is_some_and(|end| end == "true")
-                        && let Some(objects) = initial.take()
-                    {
-                        self.replace(objects);
-                    }
-                    if initial.is_none() {
-                        self.at(bookmark.metadata.resource_version);
-                    }
-                }
-                Ok(WatchEvent::Error(status)) if status.code == 410 => return Ok(Ended::Expired),
-                Ok(WatchEvent::Error(status)) => return Err(kube::Error::Api(status)),
+            match self.take(&frame?, &mut initial) {
+                Ok(None) => {}
+                Ok(Some(status)) if status.code == 410 => return Ok(Ended::Expired),
+                Ok(Some(status)) => return Err(kube::Error::Api(Box::new(status))),
                 Err(error) => {
-                    tracing::error!(path = self.source.path, %error, "an object cannot be decoded and is left out");
+                    let path = &self.source.path;
+                    tracing::error!(path, %error, "an object cannot be decoded and is left out");
                 }
             }
         }
         Ok(Ended::Resume)
     }
 
+    /// Takes one event in; gives the status when the event is an error.
+    fn take(
+        &mut self,
+        frame: &[u8],
+        initial: &mut bool,
+    ) -> Result<Option<kube::core::Status>, serde_json::Error> {
+        let event: Event<'_> = serde_json::from_slice(frame)?;
+        let object = event.object.get();
+        match &*event.kind {
+            "ADDED" | "MODIFIED" if *initial => self.mirror.collect(object)?,
+            "ADDED" | "MODIFIED" => {
+                let revision = self.mirror.upsert(object)?;
+                self.at(revision);
+            }
+            "DELETED" => {
+                let meta = mirror::Head::read(object)?.metadata;
+                self.mirror.remove(&meta.key(), *initial);
+                if !*initial {
+                    self.at(meta.resource_version);
+                }
+            }
+            "BOOKMARK" => {
+                let meta = mirror::Head::read(object)?.metadata;
+                if *initial && meta.ends_initial_events() {
+                    *initial = false;
+                    self.mirror.replace();
+                }
+                if !*initial {
+                    self.at(meta.resource_version);
+                }
+            }
+            _ => return serde_json::from_str(object).map(Some),
+        }
+        Ok(None)
+    }
+
     /// The full state in pages, for servers without streaming lists.
     async fn list(&mut self) -> Result<(), kube::Error> {
-        let mut objects = Vec::new();
+        self.mirror.restart();
         let mut next = String::new();
         let mut page = PAGE;
         loop {
@@ -189,21 +228,24 @@ impl<K: Object> Reflector<K> {
                 query.push_str("&continue=");
                 encode(&mut query, &next);
             }
-            let list: ObjectList<K> = match self.source.client.request(self.request(&query, true)?).await {
-                Ok(list) => list,
+            let body = match fetch::body(&self.source.client, self.request(&query, true)?).await {
+                Ok(body) => body,
                 // The pages' snapshot is gone: take everything in one piece.
                 Err(error) if expired(&error) && !next.is_empty() => {
                     (next, page) = (String::new(), 0);
-                    objects.clear();
+                    self.mirror.restart();
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            objects.extend(list.items.into_iter().map(|object| self.trim(object)));
-            next = list.metadata.continue_.unwrap_or_default();
+            let list: Page<'_> = serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?;
+            for item in list.items.into_iter().flatten() {
+                self.mirror.collect(item.get()).map_err(kube::Error::SerdeError)?;
+            }
+            next = list.metadata.continue_;
             if next.is_empty() {
-                self.replace(objects);
-                self.at(list.metadata.resource_version.unwrap_or_default());
+                self.mirror.replace();
+                self.at(list.metadata.resource_version);
                 return Ok(());
             }
         }
@@ -219,7 +261,7 @@ impl<K: Object> Reflector<K> {
                 encode(&mut target, selector);
             }
         }
-        let accept = match (K::metadata_api(), list) {
+        let accept = match (self.source.metadata_only, list) {
             (false, _) => "application/json",
             (true, false) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
             (true, true) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
@@ -228,57 +270,10 @@ impl<K: Object> Reflector<K> {
         request.map_err(kube::Error::HttpError)
     }
 
-    fn trim(&self, mut object: K) -> Arc<K> {
-        object.meta_mut().managed_fields = None;
-        if let Some(transform) = self.source.transform {
-            transform(&mut object);
-        }
-        Arc::new(object)
-    }
-
-    fn upsert(&mut self, object: K) {
-        let object = self.trim(object);
-        let revision = object.meta().resource_version.clone().unwrap_or_default();
-        self.shared.apply(Key::of(&*object), Some(object));
-        self.at(revision);
-    }
-
-    fn remove(&mut self, object: &K, initial: Option<&mut Vec<Arc<K>>>) {
-        let key = Key::of(object);
-        if let Some(collected) = initial {
-            collected.retain(|known| Key::of(&**known) != key);
-            return;
-        }
-        self.shared.apply(key, None);
-        self.at(object.meta().resource_version.clone().unwrap_or_default());
-    }
-
-    /// Makes the store equal to a full state; only differences are told.
-    fn replace(&mut self, objects: Vec<Arc<K>>) {
-        let present: HashSet<Key> = objects.iter().map(|object| Key::of(&**object)).collect();
-        for gone in self.shared.store.keys().into_iter().filter(|key| !present.contains(key)) {
-            self.shared.apply(gone, None);
-        }
-        for object in objects {
-            let key = Key::of(&*object);
-            let known = self.shared.store.get(&key);
-            let same = known.is_some_and(|known| {
-                known.meta().resource_version == object.meta().resource_version
-                    && known.meta().uid == object.meta().uid
-            });
-            if !same {
-                self.shared.apply(key, Some(object));
-            }
-        }
-    }
-
     /// Everything up to `revision` has been applied.
     fn at(&mut self, revision: String) {
-        if let Ok(number) = revision.parse() {
-            self.shared.advance(number);
-        }
+        self.mirror.reached(revision.parse().unwrap_or_default());
         self.revision = Some(revision);
-        self.shared.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
     }
 }
 
