@@ -74,6 +74,12 @@ pub fn reference(claim: &PersistentVolumeClaim) -> ObjectReference {
     }
 }
 
+/// Namespace and name of the claim that a volume is kept for.
+pub fn claim_of(volume: &PersistentVolume) -> Option<(&str, &str)> {
+    let reference = volume.spec.as_ref()?.claim_ref.as_ref()?;
+    Some((reference.namespace.as_deref().unwrap_or_default(), reference.name.as_deref().unwrap_or_default()))
+}
+
 /// Whether a volume's reference names a claim: by name, and by uid where it has one.
 pub fn is_reserved_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());

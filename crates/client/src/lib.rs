@@ -13,6 +13,7 @@
 
 pub mod connect;
 pub mod controller;
+pub mod daemon;
 pub mod delegated;
 pub mod discovery;
 pub mod events;

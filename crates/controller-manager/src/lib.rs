@@ -19,6 +19,7 @@ pub mod context;
 pub mod manager;
 pub mod options;
 
+mod attach_detach;
 mod autoscaling;
 mod bootstrap;
 mod certificates;

@@ -4,13 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use client::delegated::{self, Delegated};
+use client::daemon::{self, Serving};
 use client::identity::Accounts;
-use client::{Informers, connect, leader};
-use component::endpoints::Endpoints;
+use client::{Informers, connect};
 use component::exit::WithCure;
-use component::health::{Health, On};
-use component::serve::Server;
+use component::health::Health;
 
 use crate::context::Context;
 use crate::options::{DEFAULT_PORT, Options};
@@ -62,6 +60,7 @@ const TABLE: &[Entry] = &[
     controller!("namespace-controller", "namespace", true, "namespace-controller", crate::namespace::run),
     controller!("node-ipam-controller", "nodeipam", true, "node-controller", crate::node_ipam::run),
     controller!("node-lifecycle-controller", "nodelifecycle", true, "node-controller", crate::node_lifecycle::run),
+    controller!("persistentvolume-attach-detach-controller", "attachdetach", true, "attachdetach-controller", crate::attach_detach::run),
     controller!("persistentvolume-binder-controller", "persistentvolume-binder", true, "persistent-volume-binder", crate::volume_binder::run),
     controller!("persistentvolume-expander-controller", "persistentvolume-expander", true, "expand-controller", crate::volume_expand::run),
     controller!("persistentvolume-protection-controller", "pv-protection", true, "pv-protection-controller", crate::volume_protection::run_volumes),
@@ -87,49 +86,50 @@ const TABLE: &[Entry] = &[
 const ABSENT: &[&str] = &[
     "cloud-node-lifecycle-controller",
     "device-taint-eviction-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "legacy-serviceaccount-token-cleaner-controller",
     "node-route-controller",
+    "podcertificaterequest-cleaner-controller",
+    "podgroup-protection-controller",
+    "resourcepoolstatusrequest-controller",
     "service-lb-controller",
     "selinux-warning-controller",
+    "storage-version-migrator-controller",
+    "storageversion-garbage-collector-controller",
 ];
 
 /// Runs the manager until shutdown.
 ///
 /// # Errors
 /// Whatever keeps it from running, with its cure.
-pub async fn start(options: Options, daemon: component::Context) -> Result<(), anyhow::Error> {
+pub async fn start(options: Options, process: component::Context) -> Result<(), anyhow::Error> {
     let options = Arc::new(options);
-    let connection = connect::Options::daemon(&options.kubeconfig, daemon.daemon.name);
+    let connection = connect::Options::daemon(&options.kubeconfig, process.daemon.name);
     let client = connect(&connection).await.cure("check --kubeconfig and the files it names")?;
-    let informers = Informers::new(client.clone(), daemon.shutdown.clone());
+    let informers = Informers::new(client.clone(), process.shutdown.clone());
     let context = Context {
         client: client.clone(),
         informers,
         options: Arc::clone(&options),
-        features: daemon.features.clone(),
-        shutdown: daemon.shutdown.clone(),
+        features: process.features.clone(),
+        shutdown: process.shutdown.clone(),
     };
     let health = Health::new();
-    let unsynced = context.informers.clone();
-    health.add_fn("informer-sync", On::READYZ, move || match unsynced.unsynced() {
-        waiting if waiting.is_empty() => Ok(()),
-        waiting => Err(format!("waiting for {}", waiting.join(", "))),
-    });
+    daemon::check_synced(&health, "informer-sync", &context.informers);
     let accounts = if options.identity.use_service_account_credentials {
-        Some(Accounts::new(client.clone(), &connection, "kube-system", daemon.shutdown.clone()).await?)
+        Some(Accounts::new(client.clone(), &connection, "kube-system", process.shutdown.clone()).await?)
     } else {
         None
     };
-    let serving = serve(&options, &client, health, &daemon).await?;
-    if options.election.leader_elect {
-        let election = leader::Config::new(&options.election, "kube-controller-manager");
-        let context = context.clone();
-        let lead = move |stop| async move { run_all(Context { shutdown: stop, ..context }, accounts).await };
-        leader::run(client, election, daemon.shutdown.clone(), lead)
-            .await
-            .cure("this is normal after a long pause or partition; restart the process")?;
-    } else {
-        run_all(context, accounts).await;
-    }
+    let serving = Serving {
+        name: process.daemon.name,
+        default_port: DEFAULT_PORT,
+        flags: &options.serving,
+        authentication: &options.authentication,
+    };
+    let serving = serving.start(&client, health, process.shutdown.clone()).await?;
+    let lead = move |stop| run_all(Context { shutdown: stop, ..context }, accounts);
+    daemon::work(client, &options.election, "kube-controller-manager", process.shutdown, lead).await?;
     if let Some(serving) = serving {
         serving.await?;
     }
@@ -209,33 +209,6 @@ async fn act_as(accounts: &Accounts, entry: &Entry, context: &Context) -> Option
             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
         }
     }
-}
-
-/// Serves health and metrics in the background, unless the port is 0.
-async fn serve(
-    options: &Options,
-    client: &client::Client,
-    health: Health,
-    daemon: &component::Context,
-) -> Result<Option<tokio::task::JoinHandle<()>>, anyhow::Error> {
-    let Some(config) = options.serving.config(DEFAULT_PORT, daemon.daemon.name) else { return Ok(None) };
-    let server = Server::bind(config).await?;
-    let trust = delegated::Options {
-        client_ca_file: options.authentication.client_ca_file.clone(),
-        always_allow_paths: options.authentication.authorization_always_allow_paths.clone(),
-        anonymous: true,
-    };
-    let proxy = delegated::FrontProxy::new(&options.authentication);
-    let asking = match &options.authentication.authentication_kubeconfig {
-        Some(path) => {
-            let connection = connect::Options::file(path, daemon.daemon.name);
-            connect(&connection).await.cure("check --authentication-kubeconfig")?
-        }
-        None => client.clone(),
-    };
-    let gatekeeper = Arc::new(Delegated::new(asking, trust).with_front_proxy(proxy));
-    let endpoints = Endpoints::guarded(health, gatekeeper, Vec::new());
-    Ok(Some(tokio::spawn(server.serve(endpoints, daemon.shutdown.clone()))))
 }
 
 #[cfg(test)]

@@ -35,7 +35,9 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) autoscaling: Autoscaling,
     #[command(flatten)]
-    pub(crate) accepted: Accepted,
+    pub(crate) accepted: flags::Accepted,
+    #[command(flatten)]
+    pub(crate) unneeded: Unneeded,
     /// Controllers to run: '*' is all that are on by default, 'name' switches one on, '-name' off
     #[arg(long, value_delimiter = ',', action = ArgAction::Append, default_values = ["*"])]
     pub(crate) controllers: Vec<String>,
@@ -195,6 +197,18 @@ pub struct Tuning {
     /// How long a new node may be silent
     #[arg(long, default_value = "1m0s")]
     pub(crate) node_startup_grace_period: GoDuration,
+    /// Nodes emptied per second in a zone that is healthy but for them
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) node_eviction_rate: f64,
+    /// Nodes emptied per second in a large zone where many nodes are silent
+    #[arg(long, default_value_t = 0.01)]
+    pub(crate) secondary_node_eviction_rate: f64,
+    /// Zones up to this size are left alone while many of their nodes are silent
+    #[arg(long, default_value_t = 50)]
+    pub(crate) large_cluster_size_threshold: usize,
+    /// Share of silent nodes that makes a zone unhealthy; three nodes at least
+    #[arg(long, default_value_t = 0.55)]
+    pub(crate) unhealthy_zone_threshold: f64,
     /// Finished pods to keep before the oldest are deleted; 0 or less for no limit
     #[arg(long, default_value_t = 12500, allow_negative_numbers = true)]
     pub(crate) terminated_pod_gc_threshold: i64,
@@ -245,19 +259,13 @@ pub struct Autoscaling {
 /// Flags that change nothing here because what they tune does not exist: any value is met.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Accepted flags")]
-pub struct Accepted {
-    /// Requests are not limited on the client's side
-    #[arg(long, default_value_t = 20.0)]
-    pub(crate) kube_api_qps: f64,
-    /// Requests are not limited on the client's side
-    #[arg(long, default_value_t = 30)]
-    pub(crate) kube_api_burst: u32,
-    /// Only JSON is spoken; the server accepts it everywhere
-    #[arg(long, default_value = "application/json")]
-    pub(crate) kube_api_content_type: String,
-    /// Serve profiling data; there is none
-    #[arg(long, default_value_t = true, action = ArgAction::Set)]
-    pub(crate) profiling: bool,
+pub struct Unneeded {
+    /// Attachments are read from the apiserver, which is never wrong about them
+    #[arg(long, default_value = "1m0s")]
+    pub(crate) attach_detach_reconcile_sync_period: GoDuration,
+    /// Attachments are read from the apiserver, which is never wrong about them
+    #[arg(long)]
+    pub(crate) disable_attach_detach_reconcile_sync: bool,
     /// No periodic resync: changes are never missed
     #[arg(long, default_value = "12h0m0s")]
     pub(crate) min_resync_period: GoDuration,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use component::duration::GoDuration;
 use component::flags;
 
@@ -27,34 +27,13 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) authentication: flags::Authentication,
     #[command(flatten)]
-    pub(crate) accepted: Accepted,
+    pub(crate) accepted: flags::Accepted,
     /// Configuration file (KubeSchedulerConfiguration, kubescheduler.config.k8s.io/v1)
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
     /// After this long an unschedulable pod is tried again though nothing relevant was seen
     #[arg(long, default_value = "5m0s")]
     pub(crate) pod_max_in_unschedulable_pods_duration: GoDuration,
-}
-
-/// Flags that change nothing here because what they tune does not exist: any value is met.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Accepted flags")]
-pub struct Accepted {
-    /// Requests are not limited on the client's side
-    #[arg(long, default_value_t = 50.0)]
-    pub(crate) kube_api_qps: f64,
-    /// Requests are not limited on the client's side
-    #[arg(long, default_value_t = 100)]
-    pub(crate) kube_api_burst: u32,
-    /// Only JSON is spoken; the server accepts it everywhere
-    #[arg(long, default_value = "application/json")]
-    pub(crate) kube_api_content_type: String,
-    /// Serve profiling data; there is none
-    #[arg(long, default_value_t = true, action = ArgAction::Set)]
-    pub(crate) profiling: bool,
-    /// Serve lock contention data; there is none
-    #[arg(long, default_value_t = true, action = ArgAction::Set)]
-    pub(crate) contention_profiling: bool,
 }
 
 impl component::Options for Options {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use client::delegated::{self, Delegated};
-use client::{Informers, connect, leader};
-use component::endpoints::Endpoints;
+use client::daemon::{self, Serving};
+use client::{Informers, connect};
 use component::exit::WithCure;
 use component::features::Features;
-use component::health::{Health, On};
-use component::serve::Server;
+use component::health::Health;
 
 use crate::config::{Args, Configuration, Points, ProfileConfig};
 use crate::framework::{Objects, Profile, trim};
@@ -20,36 +18,31 @@ use crate::scheduler::Scheduler;
 ///
 /// # Errors
 /// Whatever keeps it from running, with its cure.
-pub async fn start(options: Options, daemon: component::Context) -> Result<(), anyhow::Error> {
+pub async fn start(options: Options, process: component::Context) -> Result<(), anyhow::Error> {
     let configuration = options.configuration().cure("correct the file that --config names")?;
-    let client = connect(&connection(&options, &configuration, daemon.daemon.name))
+    let client = connect(&connection(&options, &configuration, process.daemon.name))
         .await
         .cure("check --kubeconfig and the files it names")?;
-    let informers = Informers::new(client.clone(), daemon.shutdown.clone());
+    let informers = Informers::new(client.clone(), process.shutdown.clone());
     trim(&informers);
     let objects = Objects::new(&informers);
-    let make = |config| profile(config, &configuration, &daemon.features, &objects);
+    let make = |config| profile(config, &configuration, &process.features, &objects);
     let profiles = configuration.profiles.iter().map(make).collect::<Result<Vec<_>, _>>()?;
     let scheduler =
         Scheduler::new(&client, &informers, objects.clone(), profiles, limits(&options, &configuration));
 
     let health = Health::new();
-    let unsynced = informers.clone();
-    health.add_fn("sched-handler-sync", On::READYZ, move || match unsynced.unsynced() {
-        waiting if waiting.is_empty() => Ok(()),
-        waiting => Err(format!("waiting for {}", waiting.join(", "))),
-    });
-    let serving = serve(&options, &client, health, &daemon).await?;
+    daemon::check_synced(&health, "sched-handler-sync", &informers);
+    let serving = Serving {
+        name: process.daemon.name,
+        default_port: DEFAULT_PORT,
+        flags: &options.serving,
+        authentication: &options.authentication,
+    };
+    let serving = serving.start(&client, health, process.shutdown.clone()).await?;
     let election = options.election(&configuration);
-    if election.leader_elect {
-        let election = leader::Config::new(&election, "kube-scheduler");
-        let lead = move |stop| async move { scheduler.run(&informers, stop).await };
-        leader::run(client, election, daemon.shutdown.clone(), lead)
-            .await
-            .cure("this is normal after a long pause or partition; restart the process")?;
-    } else {
-        scheduler.run(&informers, daemon.shutdown.clone()).await;
-    }
+    let lead = move |stop| async move { scheduler.run(&informers, stop).await };
+    daemon::work(client, &election, "kube-scheduler", process.shutdown, lead).await?;
     if let Some(serving) = serving {
         serving.await?;
     }
@@ -90,30 +83,4 @@ pub(crate) fn profile(
     }
     let percentage = config.percentage_of_nodes_to_score.or(configuration.percentage_of_nodes_to_score);
     Ok(Arc::new(Profile::new(&config.scheduler_name, percentage, made, &points)?))
-}
-
-/// Serves health and metrics in the background, unless the port is 0.
-async fn serve(
-    options: &Options,
-    client: &client::Client,
-    health: Health,
-    daemon: &component::Context,
-) -> Result<Option<tokio::task::JoinHandle<()>>, anyhow::Error> {
-    let Some(config) = options.serving.config(DEFAULT_PORT, daemon.daemon.name) else { return Ok(None) };
-    let server = Server::bind(config).await?;
-    let trust = delegated::Options {
-        client_ca_file: options.authentication.client_ca_file.clone(),
-        always_allow_paths: options.authentication.authorization_always_allow_paths.clone(),
-        anonymous: true,
-    };
-    // The kubeconfigs for reviews are mostly the same file again.
-    let reviews = match &options.authentication.authentication_kubeconfig {
-        Some(path) => connect(&connect::Options::file(path, daemon.daemon.name))
-            .await
-            .cure("check --authentication-kubeconfig and the files it names")?,
-        None => client.clone(),
-    };
-    let gatekeeper = Arc::new(Delegated::new(reviews, trust));
-    let endpoints = Endpoints::guarded(health, gatekeeper, Vec::new());
-    Ok(Some(tokio::spawn(server.serve(endpoints, daemon.shutdown.clone()))))
 }

@@ -63,6 +63,27 @@ pub struct Kubeconfig {
     pub master: Option<String>,
 }
 
+/// Flags of every daemon that change nothing here because what they tune does not exist: any value is met.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Accepted flags")]
+pub struct Accepted {
+    /// Requests are not limited on the client's side
+    #[arg(long)]
+    pub kube_api_qps: Option<f64>,
+    /// Requests are not limited on the client's side
+    #[arg(long)]
+    pub kube_api_burst: Option<u32>,
+    /// Only JSON is spoken; the server accepts it everywhere
+    #[arg(long)]
+    pub kube_api_content_type: Option<String>,
+    /// Serve profiling data; there is none
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub profiling: bool,
+    /// Serve lock contention data; there is none
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    pub contention_profiling: bool,
+}
+
 /// Lease-based leader election.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Leader election flags")]

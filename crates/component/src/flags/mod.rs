@@ -8,8 +8,8 @@ mod groups;
 mod parse;
 
 pub use groups::{
-    Authentication, FeatureGates, Kubeconfig, LeaderElection, Logging, LoggingFormat, SecureServing,
-    SniCertificate,
+    Accepted, Authentication, FeatureGates, Kubeconfig, LeaderElection, Logging, LoggingFormat,
+    SecureServing, SniCertificate,
 };
 pub use parse::{Problems, command, parse, parse_from};
 

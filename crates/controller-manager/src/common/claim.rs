@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_types::k8s::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use api_types::selector::Selector;
 use client::kube::Resource;
-use client::{Error, ErrorExt, Key, Object, Patch, Writer, Writes, owner};
+use client::{Change, Error, ErrorExt, Informer, Key, Object, Patch, Writer, Writes, owner};
 use serde_json::json;
 
 use super::selector;
@@ -25,6 +25,33 @@ pub fn by_owner<K: Resource>(object: &K) -> Vec<String> {
 /// The index value of a namespace's orphans.
 pub fn orphans(namespace: &str) -> String {
     format!("/{namespace}")
+}
+
+/// The owners that a change of a dependent concerns: its controllers before and after, and for an orphan all whose selector it
+/// meets.
+pub fn concerned<K: Resource, O: Object<DynamicType = ()>>(
+    change: &Change<K>,
+    owners: &Informer<O>,
+    selector_of: impl Fn(&O) -> Selector,
+) -> Vec<Key> {
+    let mut keys = Vec::new();
+    for dependent in change.states() {
+        match owner::controller_of(dependent.meta()) {
+            Some(reference) if reference.kind == O::kind(&()) => {
+                keys.push(Key::new(&change.key.namespace, &reference.name));
+            }
+            Some(_) => {}
+            None => {
+                let candidates = owners.store().list_namespace(&change.key.namespace);
+                let matching = candidates
+                    .iter()
+                    .filter(|owner| selector::matches(&selector_of(owner), dependent.meta()));
+                keys.extend(matching.map(|owner| Key::of(&**owner)));
+            }
+        }
+    }
+    keys.dedup();
+    keys
 }
 
 /// What is to be done about ownership, and what is owned already.

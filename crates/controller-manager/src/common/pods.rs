@@ -12,6 +12,8 @@ use jiff::Timestamp;
 /// Annotation that makes a pod cheaper or dearer to delete than its siblings.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
+/// Name of the index by node that [`client::informer::by_node`] makes.
+pub const BY_NODE: &str = "node";
 /// Name of the index that [`by_claim`] makes.
 pub const BY_CLAIM: &str = "claim";
 

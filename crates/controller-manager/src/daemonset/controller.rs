@@ -52,32 +52,12 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
     let workers = context.options.tuning.concurrent_daemonset_syncs;
     Controller::new("daemonset", reconciler, context.shutdown)
         .watch(&sets, |change| vec![change.key.clone()])
-        .watch(&pods, move |change| of_pod(change, &by_pod))
+        .watch(&pods, move |change| claim::concerned(change, &by_pod, selector_of))
         .watch(&nodes, move |change| of_node(change, &by_node))
         .after(&revisions)
         .run(workers)
         .await;
     Ok(())
-}
-
-fn of_pod(change: &Change<Pod>, sets: &Informer<DaemonSet>) -> Vec<Key> {
-    let mut keys = Vec::new();
-    for pod in change.states() {
-        match owner::controller_of(&pod.metadata) {
-            Some(reference) if reference.kind == "DaemonSet" => {
-                keys.push(Key::new(&change.key.namespace, &reference.name));
-            }
-            Some(_) => {}
-            None => {
-                let candidates = sets.store().list_namespace(&change.key.namespace);
-                let matching =
-                    candidates.iter().filter(|set| selector::matches(&selector_of(set), &pod.metadata));
-                keys.extend(matching.map(|set| Key::of(&**set)));
-            }
-        }
-    }
-    keys.dedup();
-    keys
 }
 
 /// A node concerns the sets that want it differently than before; its heartbeats concern none.

@@ -17,12 +17,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::plan::{self, Grace, Pulse};
-use super::zones::{self, Limiter};
+use super::zones::{self, Limiter, Policy};
 use crate::common::pods;
 use crate::context::Context;
 
-/// Name of the index of pods by node.
-pub(crate) const BY_NODE: &str = "node";
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 
 /// Runs the controller until shutdown.
@@ -30,7 +28,7 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
     let nodes = context.informers.all::<Node>();
     let leases = context.informers.select::<Lease>(Scope::namespace(LEASE_NAMESPACE));
     let pods = context.informers.all::<Pod>();
-    pods.index(BY_NODE, by_node);
+    pods.index(pods::BY_NODE, by_node);
     let tuning = &context.options.tuning;
     let grace =
         Grace { running: tuning.node_monitor_grace_period.0, startup: tuning.node_startup_grace_period.0 };
@@ -44,6 +42,12 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
         grace,
         pulses: Mutex::default(),
         limiter: Mutex::default(),
+        policy: Policy {
+            rate: tuning.node_eviction_rate,
+            slow_rate: tuning.secondary_node_eviction_rate,
+            large: tuning.large_cluster_size_threshold,
+            threshold: tuning.unhealthy_zone_threshold,
+        },
     };
     Controller::new("node_lifecycle_controller", reconciler, context.shutdown)
         .watch(&nodes, |change| vec![change.key.clone()])
@@ -64,6 +68,7 @@ struct Nodes {
     grace: Grace,
     pulses: Mutex<HashMap<Key, Pulse>>,
     limiter: Mutex<Limiter>,
+    policy: Policy,
 }
 
 #[async_trait]
@@ -123,9 +128,9 @@ impl Nodes {
         if !plan::wants_eviction(node) {
             return Ok(());
         }
-        let states = zones::states(&self.nodes.store().list());
+        let states = zones::states(&self.nodes.store().list(), self.policy);
         let zone = zones::zone(node);
-        self.limiter.lock().take(&zone, zones::rate(&states, &zone), Instant::now())
+        self.limiter.lock().take(&zone, zones::rate(&states, &zone, self.policy), Instant::now())
     }
 
     /// Declares a node unknown, and its pods not ready.
@@ -144,7 +149,7 @@ impl Nodes {
         if was_ready {
             let message = format!("Node {name} status is now: NodeNotReady");
             self.recorder.about(reference(&node), EventKind::Normal, "NodeNotReady", "", message);
-            for pod in self.pods.store().by_index(BY_NODE, &name) {
+            for pod in self.pods.store().by_index(pods::BY_NODE, &name) {
                 self.unready(&pod, writes).await?;
             }
         }

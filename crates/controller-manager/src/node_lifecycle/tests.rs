@@ -6,7 +6,7 @@ use api_types::k8s::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use jiff::Timestamp;
 
 use super::plan::{Grace, Pulse, taints, unknown_conditions, wants_eviction};
-use super::zones::{Limiter, State, rate, states};
+use super::zones::{Limiter, Policy, State, rate, states};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -87,8 +87,9 @@ fn eviction_slows_down_when_much_is_silent() {
         ready.chain((0..silent).map(|_| node("s", "Unknown"))).map(Arc::new).collect()
     };
     let one = |ready, silent| {
-        let states = states(&nodes(ready, silent));
-        (states[":"].0, rate(&states, ":"))
+        let policy = Policy { rate: 0.1, slow_rate: 0.01, large: 50, threshold: 0.55 };
+        let states = states(&nodes(ready, silent), policy);
+        (states[":"].0, rate(&states, ":", policy))
     };
     assert_eq!(one(3, 1), (State::Normal, 0.1));
     assert_eq!(one(2, 3), (State::Partial, 0.0));

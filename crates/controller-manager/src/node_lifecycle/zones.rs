@@ -9,14 +9,18 @@ use tokio::time::{Duration, Instant};
 use super::plan::ready_status;
 use crate::common::selector;
 
-/// Evictions of whole nodes per second in a healthy zone.
-const RATE: f64 = 0.1;
-/// The same in a large zone where many nodes are silent.
-const SLOW_RATE: f64 = 0.01;
-/// Zones up to this size are not touched while many nodes are silent.
-const LARGE: usize = 50;
-/// Share of silent nodes from which on a zone is disrupted.
-const THRESHOLD: f64 = 0.55;
+/// When a zone counts as disrupted, and how fast its nodes may be emptied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    /// Evictions of whole nodes per second in a healthy zone.
+    pub rate: f64,
+    /// The same in a large zone where many nodes are silent.
+    pub slow_rate: f64,
+    /// Zones up to this size are not touched while many nodes are silent.
+    pub large: usize,
+    /// Share of silent nodes from which on a zone is disrupted.
+    pub threshold: f64,
+}
 
 /// How a zone is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(super) fn zone(node: &Node) -> String {
 }
 
 /// State and size of every zone.
-pub(super) fn states(nodes: &[Arc<Node>]) -> HashMap<String, (State, usize)> {
+pub(super) fn states(nodes: &[Arc<Node>], policy: Policy) -> HashMap<String, (State, usize)> {
     let mut counts: HashMap<String, (usize, usize)> = HashMap::new();
     for node in nodes {
         let (ready, silent) = counts.entry(zone(node)).or_default();
@@ -47,7 +51,7 @@ pub(super) fn states(nodes: &[Arc<Node>]) -> HashMap<String, (State, usize)> {
         let size = ready + silent;
         let state = if ready == 0 && silent > 0 {
             State::Full
-        } else if silent > 2 && silent as f64 / size as f64 >= THRESHOLD {
+        } else if silent > 2 && silent as f64 / size as f64 >= policy.threshold {
             State::Partial
         } else {
             State::Normal
@@ -58,14 +62,14 @@ pub(super) fn states(nodes: &[Arc<Node>]) -> HashMap<String, (State, usize)> {
 }
 
 /// The evictions per second allowed in a zone; zero when all is dark, because then it is us who cannot see.
-pub(super) fn rate(states: &HashMap<String, (State, usize)>, zone: &str) -> f64 {
+pub(super) fn rate(states: &HashMap<String, (State, usize)>, zone: &str, policy: Policy) -> f64 {
     if states.values().all(|(state, _)| *state == State::Full) {
         return 0.0;
     }
     match states.get(zone) {
-        Some((State::Partial, size)) if *size > LARGE => SLOW_RATE,
+        Some((State::Partial, size)) if *size > policy.large => policy.slow_rate,
         Some((State::Partial, _)) => 0.0,
-        _ => RATE,
+        _ => policy.rate,
     }
 }
 

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use client::controller::{Controller, Next, Reconciler};
 use client::events::{Kind as EventKind, Recorder};
 use client::kube::ResourceExt;
-use client::{Change, ErrorExt, Informer, Key, Writer, Writes, owner, write};
+use client::{ErrorExt, Informer, Key, Writer, Writes, owner, write};
 use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::kind::Kind;
 use super::plan::{self, Action, Snapshot};
 use crate::common::claim::{self, OWNER};
-use crate::common::{pods, selector};
+use crate::common::pods;
 use crate::context::Context;
 
 pub(super) async fn run<S: Kind>(context: Context, workers: usize) {
@@ -32,31 +32,9 @@ pub(super) async fn run<S: Kind>(context: Context, workers: usize) {
     let stores = sets.clone();
     Controller::new(S::CONTROLLER, reconciler, context.shutdown)
         .watch(&sets, |change| vec![change.key.clone()])
-        .watch(&pods, move |change| concerned(change, &stores))
+        .watch(&pods, move |change| claim::concerned(change, &stores, |set: &S| set.spec().selector))
         .run(workers)
         .await;
-}
-
-/// The sets that a change of a pod concerns: its owners before and after, and for an orphan all whose selector it meets.
-fn concerned<S: Kind>(change: &Change<Pod>, sets: &Informer<S>) -> Vec<Key> {
-    let mut keys = Vec::new();
-    for pod in change.states() {
-        match owner::controller_of(&pod.metadata) {
-            Some(reference) if reference.kind == S::kind(&()) => {
-                keys.push(Key::new(&change.key.namespace, &reference.name));
-            }
-            Some(_) => {}
-            None => {
-                for set in sets.store().list_namespace(&change.key.namespace) {
-                    if selector::matches(&set.spec().selector, &pod.metadata) {
-                        keys.push(Key::of(&*set));
-                    }
-                }
-            }
-        }
-    }
-    keys.dedup();
-    keys
 }
 
 struct Sets<S: Kind> {

@@ -53,129 +53,84 @@ pub(super) trait Kind: Object<DynamicType = ()> + Serialize {
     fn set_status(&mut self, status: &Status);
 }
 
-impl Kind for ReplicaSet {
-    const CONTROLLER: &'static str = "replicaset-controller";
-
-    fn spec(&self) -> Spec {
-        let spec = self.spec.clone().unwrap_or_default();
-        Spec {
-            replicas: spec.replicas.unwrap_or(1),
-            min_ready: spec.min_ready_seconds.unwrap_or(0),
-            selector: selector::of(&spec.selector),
-            template: spec.template.unwrap_or_default(),
-        }
-    }
-
-    fn status(&self, _: &Status) -> Status {
-        let status = self.status.clone().unwrap_or_default();
-        Status {
-            replicas: status.replicas,
-            fully_labeled: status.fully_labeled_replicas.unwrap_or(0),
-            ready: status.ready_replicas.unwrap_or(0),
-            available: status.available_replicas.unwrap_or(0),
-            // Never written reads as "differs", so that the first status says zero.
-            terminating: status.terminating_replicas.unwrap_or(-1),
-            observed_generation: status.observed_generation.unwrap_or(0),
-            conditions: status
-                .conditions
-                .unwrap_or_default()
-                .into_iter()
-                .map(|c| Condition {
-                    type_: c.type_,
-                    status: c.status,
-                    reason: c.reason,
-                    message: c.message,
-                    last_transition_time: c.last_transition_time,
-                })
-                .collect(),
-        }
-    }
-
-    fn set_status(&mut self, status: &Status) {
-        let conditions: Vec<_> = status
-            .conditions
-            .iter()
-            .cloned()
-            .map(|c| ReplicaSetCondition {
-                type_: c.type_,
-                status: c.status,
-                reason: c.reason,
-                message: c.message,
-                last_transition_time: c.last_transition_time,
+/// The condition types of both kinds have the same fields.
+macro_rules! conditions {
+    ($to:ident, $conditions:expr) => {
+        $conditions
+            .into_iter()
+            .map(|condition| $to {
+                type_: condition.type_,
+                status: condition.status,
+                reason: condition.reason,
+                message: condition.message,
+                last_transition_time: condition.last_transition_time,
             })
-            .collect();
-        self.status = Some(ReplicaSetStatus {
-            replicas: status.replicas,
-            fully_labeled_replicas: nonzero(status.fully_labeled),
-            ready_replicas: nonzero(status.ready),
-            available_replicas: nonzero(status.available),
-            terminating_replicas: Some(status.terminating),
-            observed_generation: Some(status.observed_generation),
-            conditions: (!conditions.is_empty()).then_some(conditions),
-        });
-    }
+            .collect::<Vec<$to>>()
+    };
 }
 
-impl Kind for ReplicationController {
-    const CONTROLLER: &'static str = "replication-controller";
+/// So have their specifications and statuses, but for what is said in the blocks.
+macro_rules! kind {
+    ($set:ident, $status:ident, $condition:ident, $controller:literal,
+     selector: |$spec:ident| $selector:expr,
+     terminating: |$known:ident, $like:ident| $terminating:expr,
+     more: |$new:ident| { $($field:ident: $value:expr)? }) => {
+        impl Kind for $set {
+            const CONTROLLER: &'static str = $controller;
 
-    fn spec(&self) -> Spec {
-        let spec = self.spec.clone().unwrap_or_default();
-        Spec {
-            replicas: spec.replicas.unwrap_or(1),
-            min_ready: spec.min_ready_seconds.unwrap_or(0),
-            selector: selector::of_map(spec.selector.as_ref()),
-            template: spec.template.unwrap_or_default(),
+            fn spec(&self) -> Spec {
+                let $spec = self.spec.clone().unwrap_or_default();
+                Spec {
+                    replicas: $spec.replicas.unwrap_or(1),
+                    min_ready: $spec.min_ready_seconds.unwrap_or(0),
+                    selector: $selector,
+                    template: $spec.template.unwrap_or_default(),
+                }
+            }
+
+            fn status(&self, $like: &Status) -> Status {
+                let $known = self.status.clone().unwrap_or_default();
+                Status {
+                    replicas: $known.replicas,
+                    fully_labeled: $known.fully_labeled_replicas.unwrap_or(0),
+                    ready: $known.ready_replicas.unwrap_or(0),
+                    available: $known.available_replicas.unwrap_or(0),
+                    terminating: $terminating,
+                    observed_generation: $known.observed_generation.unwrap_or(0),
+                    conditions: conditions!(Condition, $known.conditions.unwrap_or_default()),
+                }
+            }
+
+            fn set_status(&mut self, $new: &Status) {
+                let conditions = conditions!($condition, $new.conditions.clone());
+                self.status = Some($status {
+                    replicas: $new.replicas,
+                    fully_labeled_replicas: nonzero($new.fully_labeled),
+                    ready_replicas: nonzero($new.ready),
+                    available_replicas: nonzero($new.available),
+                    observed_generation: Some($new.observed_generation),
+                    conditions: (!conditions.is_empty()).then_some(conditions),
+                    $($field: $value,)?
+                });
+            }
         }
-    }
-
-    fn status(&self, like: &Status) -> Status {
-        let status = self.status.clone().unwrap_or_default();
-        Status {
-            replicas: status.replicas,
-            fully_labeled: status.fully_labeled_replicas.unwrap_or(0),
-            ready: status.ready_replicas.unwrap_or(0),
-            available: status.available_replicas.unwrap_or(0),
-            terminating: like.terminating,
-            observed_generation: status.observed_generation.unwrap_or(0),
-            conditions: status
-                .conditions
-                .unwrap_or_default()
-                .into_iter()
-                .map(|c| Condition {
-                    type_: c.type_,
-                    status: c.status,
-                    reason: c.reason,
-                    message: c.message,
-                    last_transition_time: c.last_transition_time,
-                })
-                .collect(),
-        }
-    }
-
-    fn set_status(&mut self, status: &Status) {
-        let conditions: Vec<_> = status
-            .conditions
-            .iter()
-            .cloned()
-            .map(|c| ReplicationControllerCondition {
-                type_: c.type_,
-                status: c.status,
-                reason: c.reason,
-                message: c.message,
-                last_transition_time: c.last_transition_time,
-            })
-            .collect();
-        self.status = Some(ReplicationControllerStatus {
-            replicas: status.replicas,
-            fully_labeled_replicas: nonzero(status.fully_labeled),
-            ready_replicas: nonzero(status.ready),
-            available_replicas: nonzero(status.available),
-            observed_generation: Some(status.observed_generation),
-            conditions: (!conditions.is_empty()).then_some(conditions),
-        });
-    }
+    };
 }
+
+kind!(
+    ReplicaSet, ReplicaSetStatus, ReplicaSetCondition, "replicaset-controller",
+    selector: |spec| selector::of(&spec.selector),
+    // Never written reads as "differs", so that the first status says zero.
+    terminating: |known, _like| known.terminating_replicas.unwrap_or(-1),
+    more: |new| { terminating_replicas: Some(new.terminating) }
+);
+
+kind!(
+    ReplicationController, ReplicationControllerStatus, ReplicationControllerCondition, "replication-controller",
+    selector: |spec| selector::of_map(spec.selector.as_ref()),
+    terminating: |known, like| like.terminating,
+    more: |new| {}
+);
 
 fn nonzero(count: i32) -> Option<i32> {
     (count != 0).then_some(count)

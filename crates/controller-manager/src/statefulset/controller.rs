@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use client::controller::{Controller, Next, Reconciler};
 use client::events::{Kind as EventKind, Recorder};
 use client::kube::ResourceExt;
-use client::{Change, Error, ErrorExt, Informer, Key, Writer, Writes, owner, write};
+use client::{Error, ErrorExt, Informer, Key, Writer, Writes, owner, write};
 use jiff::Timestamp;
 
 use super::identity;
@@ -44,32 +44,12 @@ pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
     let workers = context.options.tuning.concurrent_statefulset_syncs;
     Controller::new("statefulset", reconciler, context.shutdown)
         .watch(&sets, |change| vec![change.key.clone()])
-        .watch(&pods, move |change| of_pod(change, &all))
+        .watch(&pods, move |change| claim::concerned(change, &all, selector_of))
         .after(&claims)
         .after(&revisions)
         .run(workers)
         .await;
     Ok(())
-}
-
-fn of_pod(change: &Change<Pod>, sets: &Informer<StatefulSet>) -> Vec<Key> {
-    let mut keys = Vec::new();
-    for pod in change.states() {
-        match owner::controller_of(&pod.metadata) {
-            Some(reference) if reference.kind == "StatefulSet" => {
-                keys.push(Key::new(&change.key.namespace, &reference.name));
-            }
-            Some(_) => {}
-            None => {
-                let candidates = sets.store().list_namespace(&change.key.namespace);
-                let matching =
-                    candidates.iter().filter(|set| selector::matches(&selector_of(set), &pod.metadata));
-                keys.extend(matching.map(|set| Key::of(&**set)));
-            }
-        }
-    }
-    keys.dedup();
-    keys
 }
 
 fn selector_of(set: &StatefulSet) -> Selector {

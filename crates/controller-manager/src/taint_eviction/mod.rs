@@ -19,13 +19,11 @@ use serde_json::json;
 use crate::common::{pods, scheduling};
 use crate::context::Context;
 
-const BY_NODE: &str = "node";
-
 /// Runs the controller until shutdown.
 pub(crate) async fn run(context: Context) -> Result<(), anyhow::Error> {
     let nodes = context.informers.all::<Node>();
     let pods = context.informers.all::<Pod>();
-    pods.index(BY_NODE, by_node);
+    pods.index(pods::BY_NODE, by_node);
     let reconciler = Evictions {
         nodes: nodes.clone(),
         pods: pods.clone(),
@@ -52,7 +50,7 @@ fn on_node(change: &Change<Node>, pods: &Informer<Pod>) -> Vec<Key> {
     if before == after {
         return Vec::new();
     }
-    pods.store().by_index(BY_NODE, &change.key.name).iter().map(|pod| Key::of(&**pod)).collect()
+    pods.store().by_index(pods::BY_NODE, &change.key.name).iter().map(|pod| Key::of(&**pod)).collect()
 }
 
 struct Evictions {

@@ -70,14 +70,7 @@ fn unbound_by_class(claim: &PersistentVolumeClaim) -> Vec<String> {
 }
 
 fn kept_for(volume: &PersistentVolume) -> Vec<String> {
-    let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-    reference
-        .map(|reference| {
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            format!("{}/{}", text(&reference.namespace), text(&reference.name))
-        })
-        .into_iter()
-        .collect()
+    volumes::claim_of(volume).map(|(namespace, name)| format!("{namespace}/{name}")).into_iter().collect()
 }
 
 /// A claim, and the volumes that point at it.
@@ -94,11 +87,8 @@ fn of_volume(change: &Change<PersistentVolume>, claims: &Informer<PersistentVolu
     let named = claims.store().by_index(PARTNER, &change.key.name);
     targets.extend(named.iter().map(|claim| Target::Claim(Key::of(&**claim))));
     let Some(volume) = &change.new else { return targets };
-    match volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()) {
-        Some(reference) => {
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            targets.push(Target::Claim(Key::new(text(&reference.namespace), text(&reference.name))));
-        }
+    match volumes::claim_of(volume) {
+        Some((namespace, name)) => targets.push(Target::Claim(Key::new(namespace, name))),
         None => targets.extend(waiting(claims, volumes::class_of_volume(volume))),
     }
     targets
@@ -285,8 +275,9 @@ impl Binder {
             return Ok(None);
         };
         let Some(uid) = reference.uid.as_deref().filter(|uid| !uid.is_empty()) else { return Ok(None) };
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let key = Key::new(text(&reference.namespace), text(&reference.name));
+        let Some(key) = volumes::claim_of(volume).map(|(namespace, name)| Key::new(namespace, name)) else {
+            return Ok(None);
+        };
         let same = |claim: &PersistentVolumeClaim| claim.metadata.uid.as_deref() == Some(uid);
         if let Some(claim) = self.claims.store().get(&key).filter(|claim| same(claim)) {
             return Ok(Some(claim));
