@@ -56,6 +56,9 @@ pub struct Identity {
     /// Use a service account's credentials for each controller
     #[arg(long)]
     pub(crate) use_service_account_credentials: bool,
+    /// How long a token Secret that was made automatically has to be unused before it is marked, and after that removed
+    #[arg(long, default_value = "8760h0m0s")]
+    pub(crate) legacy_service_account_token_clean_up_period: GoDuration,
     /// Name of the cluster
     #[arg(long, default_value = "kubernetes")]
     pub(crate) cluster_name: String,

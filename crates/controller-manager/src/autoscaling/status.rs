@@ -67,7 +67,8 @@ impl Draft {
     /// Shows what was measured.
     pub(super) fn measured(&mut self, current: i32, metrics: Vec<MetricStatus>) {
         self.status.current_replicas = Some(current);
-        self.status.current_metrics = Some(metrics);
+        // An empty list comes back from the server as none, and would look like a change for ever.
+        self.status.current_metrics = (!metrics.is_empty()).then_some(metrics);
     }
 
     /// Shows what was decided.

@@ -1,6 +1,8 @@
-//! `serviceaccount-controller` (an account named default in every namespace) and `serviceaccount-token-controller` (tokens in
-//! Secrets, for those who still ask for them).
+//! `serviceaccount-controller` (an account named default in every namespace), `serviceaccount-token-controller` (tokens in
+//! Secrets, for those who still ask for them) and `legacy-serviceaccount-token-cleaner-controller` (removes those that nobody
+//! asked for and nobody uses).
 
+mod legacy;
 mod tokens;
 
 use api_types::k8s::api::core::v1::{Namespace, ServiceAccount};
@@ -11,6 +13,7 @@ use client::{ErrorExt, Informer, Key, Writer, Writes};
 
 use crate::context::Context;
 
+pub(crate) use legacy::run as run_legacy_cleaner;
 pub(crate) use tokens::run as run_tokens;
 
 const DEFAULT: &str = "default";
