@@ -36,6 +36,10 @@ packages() {
         die "apt-get could not install: ${missing[*]}. Is a Debian mirror reachable? The whole log: $log"
     fi
     rm -f "$log"
+    # The package starts an etcd of its own, on the port of the cluster's.
+    if [[ " ${missing[*]} " == *" etcd-server "* ]] && [ -d /run/systemd/system ]; then
+        systemctl disable --quiet --now etcd
+    fi
 }
 
 # Packages that a node needs, and those that building needs.

@@ -116,6 +116,11 @@ impl Host {
         self.at("etc/coxswain/containerd.toml")
     }
 
+    /// Kernel modules that are loaded at boot for this node.
+    pub fn modules_at_boot(&self) -> PathBuf {
+        self.at("etc/modules-load.d/coxswain.conf")
+    }
+
     /// What the supervisor is to keep running.
     pub fn supervisor_config(&self) -> PathBuf {
         self.at("etc/coxswain/supervisor.yaml")

@@ -17,6 +17,7 @@ pub mod control_plane;
 pub mod failure;
 pub mod files;
 pub mod host;
+mod kernel;
 pub mod kubeconfig;
 pub mod kubelet;
 pub mod phases;

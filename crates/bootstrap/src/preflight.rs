@@ -121,6 +121,14 @@ fn cgroups(findings: &mut Vec<Finding>) {
             "add cgroup_enable=memory (and the others) to the kernel's command line and reboot",
         ));
     }
+    let v1 = Path::new("/sys/fs/cgroup/memory");
+    let pods = if v1.is_dir() { v1 } else { Path::new("/sys/fs/cgroup") };
+    if nix::unistd::access(pods, nix::unistd::AccessFlags::W_OK) == Err(nix::errno::Errno::EROFS) {
+        findings.push(Finding::Error(
+            format!("{} is mounted read-only, so pods cannot be given cgroups", pods.display()),
+            "run this on the host itself, or in a container whose cgroups are writable",
+        ));
+    }
 }
 
 fn swap(findings: &mut Vec<Finding>) {
@@ -175,16 +183,52 @@ fn firewall(findings: &mut Vec<Finding>) {
 
 fn port_free(port: &Port, findings: &mut Vec<Finding>) {
     let Some(owner) = listener(port.number) else { return };
-    if !owner.starts_with(port.owner) {
+    if owner.name.starts_with(port.owner) && port.owner != "etcd" {
+        return;
+    }
+    // Debian's package starts an etcd of its own; ours is the one with the cluster's certificates.
+    let (ours, cure) = match port.owner {
+        "etcd" if owner.name == "etcd" => (
+            owner.command().contains("/etc/kubernetes/pki/etcd"),
+            "it is not the cluster's; stop it: systemctl disable --now etcd",
+        ),
+        _ => (false, "stop that program, or `bootstrap reset` if it is left from an earlier cluster"),
+    };
+    if !ours {
         findings.push(Finding::Error(
             format!("port {} of {} is taken by {owner}", port.number, port.owner),
-            "stop that program, or `bootstrap reset` if it is left from an earlier cluster",
+            cure,
         ));
     }
 }
 
-/// `NAME (process PID)` of whoever listens on a TCP port in this network namespace.
-fn listener(port: u16) -> Option<String> {
+/// Whoever listens on a port.
+#[derive(Debug, PartialEq, Eq)]
+struct Listener {
+    name: String,
+    /// Unknown for processes of other PID namespaces.
+    pid: Option<u32>,
+}
+
+impl Listener {
+    /// The command line, its words separated by spaces; empty when it is not known.
+    fn command(&self) -> String {
+        let words = self.pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).ok());
+        words.unwrap_or_default().replace('\0', " ")
+    }
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "{} (process {pid})", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Who listens on a TCP port in this network namespace.
+fn listener(port: u16) -> Option<Listener> {
     const LISTEN: &str = "0A";
     let mut inode = None;
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
@@ -206,11 +250,11 @@ fn listener(port: u16) -> Option<String> {
         for descriptor in descriptors {
             if fs::read_link(descriptor.path()).is_ok_and(|target| target == Path::new(&inode)) {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                return Some(format!("{} (process {pid})", name.trim()));
+                return Some(Listener { name: name.trim().to_owned(), pid: Some(pid) });
             }
         }
     }
-    Some("another program".to_owned())
+    Some(Listener { name: "another program".to_owned(), pid: None })
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use clap::Args;
 
 use crate::failure::{Attempt, Failure, Result};
 use crate::host::Host;
-use crate::progress;
 use crate::runtime::containerd::{self, Settings};
 use crate::runtime::images::Bundle;
 use crate::runtime::service::Manager;
+use crate::{kernel, progress};
 
 /// What every command that sets a node up needs to know about its host.
 #[derive(Args, Clone, Debug)]
@@ -71,6 +71,7 @@ fn kubelet_program() -> Result<PathBuf> {
 
 /// Starts the node's containerd and imports the bundle's images.
 async fn start_runtime(host: &Host, services: &Manager, images: &Path) -> Result<Bundle> {
+    kernel::prepare(host)?;
     let bundle = Bundle::open(images)?;
     let settings = Settings::detect(bundle.reference("pause")?);
     if settings.restrict_oom_score_adj {

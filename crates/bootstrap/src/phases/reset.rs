@@ -205,6 +205,7 @@ fn remove_files(host: &Host, keep_images: bool) -> Result<()> {
         }
     }
     remove_file(&host.cni_conf().join("10-coxswain.conflist"))?;
+    remove_file(&host.modules_at_boot())?;
     let links = fs::read_dir(host.container_logs()).into_iter().flatten().flatten();
     for link in links.filter(|link| !link.path().exists()) {
         remove_file(&link.path())?;
