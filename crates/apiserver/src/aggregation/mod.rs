@@ -9,6 +9,7 @@
 //! Groups of this server itself are APIServices too, always available. A request for what no APIService gives away costs
 //! one look at an empty table.
 
+mod autoregister;
 mod availability;
 mod discovery;
 mod index;
@@ -27,6 +28,7 @@ use crate::server::Server;
 
 /// Keeps the status of every APIService, as long as the server runs.
 pub async fn run(server: Arc<Server>) {
+    tokio::spawn(autoregister::run(Arc::clone(&server)));
     let mut changed = server.aggregator.changes();
     let mut tending: Vec<(Arc<Remote>, tokio::task::JoinHandle<()>)> = Vec::new();
     loop {

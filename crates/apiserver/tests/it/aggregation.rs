@@ -125,6 +125,24 @@ async fn another_servers_group_is_served_as_our_own() {
     server.until(&path, |answer| reason(&answer.body) == "ServiceNotFound").await;
     let gone = server.until(bears, |answer| answer.code == 503).await;
     assert_eq!(gone.body, "service unavailable\n");
+    // Groups of custom resources come and go with their definitions.
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "cars.custom.example.com"},
+        "spec": {
+            "group": "custom.example.com", "scope": "Namespaced",
+            "names": {"plural": "cars", "singular": "car", "kind": "Car", "listKind": "CarList"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(server.post(definitions, definition).await.code, 201);
+    let custom = format!("{SERVICES}/v1.custom.example.com");
+    server.until(&custom, |answer| reason(&answer.body) == "Local").await;
+    let gone = server.ask(Method::DELETE, &format!("{definitions}/cars.custom.example.com"), None).await;
+    assert_eq!(gone.code, 200);
+    server.until(&custom, |answer| answer.code == 404).await;
     // Our own groups are there as well.
     let own = server.get(&format!("{SERVICES}/v1.apps")).await.body;
     assert_eq!(reason(&own), "Local");
