@@ -3,7 +3,7 @@
 
     hack/codegen/schema_tables.py [--check] [FACTS_DIR]      (default: tests/facts)
 
-With --check nothing is written, and the exit status is 1 when a checked-in table differs. Otherwise writes crates/api-types/schema/{types.txt,kinds.txt,resources.jsonl,groups.txt,defaults.txt}. The grammar of each file is
+With --check nothing is written, and the exit status is 1 when a checked-in table differs. Otherwise writes crates/api-types/schema/{types.txt,kinds.txt,resources.jsonl,groups.txt,defaults.txt,go_names.txt}. The grammar of each file is
 in its first lines. Output is sorted, so that a change of the facts is a readable diff.
 """
 
@@ -50,6 +50,7 @@ def main():
         "resources.jsonl": resource_lines(facts, packages),
         "groups.txt": group_lines(facts),
         "defaults.txt": default_lines(facts, chosen, types),
+        "go_names.txt": go_name_lines(chosen, types),
     }
     if check:
         stale = [name for name, lines in tables.items() if read(name) != "\n".join(lines) + "\n"]
@@ -209,6 +210,23 @@ def split_args(text):
 
 def inner_type(type_, types):
     return resolve(type_, types)
+
+
+# --- go_names.txt --------------------------------------------------------------------------------------------------
+
+
+def go_name_lines(chosen, types):
+    """`TYPE JSON=GO ...`: the fields whose Go name is not the JSON name with a capital letter."""
+    lines = ["# TYPE JSON=GO ...: fields with irregular Go names, which some messages show. Made by hack/codegen/schema_tables.py."]
+    for package in chosen:
+        ref = package["info"]["ref"]
+        for t in package["types"]:
+            if t["kind"] != "struct" or ref == "meta/v1":
+                continue
+            names = [(n, f["go"]) for n, f in flat_fields(ref + "." + t["name"], types) if n[:1].upper() + n[1:] != f["go"]]
+            if names:
+                lines.append(" ".join([ref + "." + t["name"]] + [a + "=" + b for a, b in names]))
+    return lines[:1] + sorted(lines[1:])
 
 
 # --- kinds.txt -----------------------------------------------------------------------------------------------------
