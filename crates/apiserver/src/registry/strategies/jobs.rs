@@ -35,7 +35,7 @@ impl Strategy for Jobs {
     }
 
     fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
-        super::warnings::template(object, old)
+        super::warnings::job(object, old)
     }
 
     fn delete_warnings(&self, options: &DeleteOptions) -> Vec<String> {

@@ -22,9 +22,29 @@ impl Strategy for Nodes {
         &self.base
     }
 
-    fn prepare_create(&self, _object: &mut Value, _user: &UserInfo) {}
+    fn prepare_create(&self, object: &mut Value, _user: &UserInfo) {
+        drop_config_source(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value) {
+        self.base.keep_status(object, old);
+        if old["spec"]["configSource"].is_null() {
+            drop_config_source(object);
+        }
+    }
+
+    fn warnings(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        super::warnings::node(object, old)
+    }
 
     fn prepare_subresource_update(&self, _subresource: &str, object: &mut Value, old: &Value) {
         keep_field(object, old, "spec");
+    }
+}
+
+/// Kubelets read their configuration from files only; the field is kept where it is stored.
+fn drop_config_source(node: &mut Value) {
+    if let Some(spec) = node.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.remove("configSource");
     }
 }
