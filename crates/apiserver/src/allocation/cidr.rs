@@ -52,6 +52,13 @@ pub struct Cidr {
     family: Family,
 }
 
+impl std::fmt::Display for Cidr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let width = if self.family == Family::V4 { 32 } else { 128 };
+        write!(f, "{}/{}", self.at(0), width - self.host_bits)
+    }
+}
+
 impl Cidr {
     /// Reads `10.96.0.0/16`.
     pub fn parse(text: &str) -> Option<Self> {

@@ -21,6 +21,8 @@ pub struct Addresses {
 pub enum Refusal {
     /// It is in no range.
     OutOfRange,
+    /// It is not in the range of its family.
+    NotInRange(IpAddr, String),
     /// Somebody has it.
     Taken,
     /// Nothing is left.
@@ -34,6 +36,9 @@ impl Refusal {
     pub fn message(&self) -> String {
         match self {
             Refusal::OutOfRange => "the provided network does not match the current range".to_owned(),
+            Refusal::NotInRange(ip, range) => {
+                format!("the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}")
+            }
             Refusal::Taken => "provided IP is already allocated".to_owned(),
             Refusal::Full => "range is full".to_owned(),
             Refusal::Failed(error) => error.to_string(),
@@ -64,7 +69,15 @@ impl Addresses {
         dry_run: bool,
     ) -> std::result::Result<(), Refusal> {
         if !self.ranges.iter().any(|range| range.contains(ip)) {
-            return Err(Refusal::OutOfRange);
+            // A dry run asks the range of the family and says which one it is.
+            let range = self.ranges.iter().find(|range| range.family() == Family::of(ip));
+            return Err(match range.filter(|_| dry_run) {
+                Some(range) => Refusal::NotInRange(ip, range.to_string()),
+                None => Refusal::OutOfRange,
+            });
+        }
+        if dry_run {
+            return Ok(());
         }
         claim(objects, ip, service, dry_run).await
     }

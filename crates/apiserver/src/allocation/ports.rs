@@ -64,14 +64,9 @@ impl Ports {
     ///
     /// # Errors
     /// Storage fails, or nothing is left.
-    pub async fn take(
-        &self,
-        wanted: &[u16],
-        any: usize,
-        dry_run: bool,
-    ) -> Result<std::result::Result<Vec<u16>, u16>> {
+    pub async fn take(&self, wanted: &[u16], any: usize) -> Result<std::result::Result<Vec<u16>, u16>> {
         let mut taken = Ok(Vec::new());
-        self.change(dry_run, |bits| {
+        self.change(|bits| {
             taken = Ok(Vec::new());
             if let Some(port) = wanted.iter().find(|port| bits.get(*port - self.range.first)) {
                 taken = Err(*port);
@@ -98,7 +93,7 @@ impl Ports {
     /// Gives ports back.
     pub async fn release(&self, ports: &[u16]) {
         let released = self
-            .change(false, |bits| {
+            .change(|bits| {
                 for port in ports.iter().filter(|port| self.range.contains(**port)) {
                     bits.set(port - self.range.first, false);
                 }
@@ -111,11 +106,11 @@ impl Ports {
     }
 
     /// Changes the bits by compare-and-swap until nobody else was quicker. The function says whether to store.
-    async fn change(&self, dry_run: bool, mut change: impl FnMut(&mut Bits) -> Result<bool>) -> Result<()> {
+    async fn change(&self, mut change: impl FnMut(&mut Bits) -> Result<bool>) -> Result<()> {
         let mut current = self.store.get("", NAME, Freshness::Any).await.map_err(storage_error)?;
         for _ in 0..CONFLICT_ATTEMPTS {
             let mut bits = Bits::read(current.as_ref().map(|object| object.value()).as_ref(), self.range);
-            if !change(&mut bits)? || dry_run {
+            if !change(&mut bits)? {
                 return Ok(());
             }
             let stored = match &current {

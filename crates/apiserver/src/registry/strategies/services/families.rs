@@ -4,28 +4,37 @@
 use std::net::IpAddr;
 
 use api_types::field::{Error, ErrorList, Path};
+use api_types::validation;
 use serde_json::{Value, json};
 
 use super::fields;
 use crate::allocation::Family;
 
-/// Completes the families of a service.
-pub fn complete(service: &mut Value, cluster: &[Family]) -> Result<(), ErrorList> {
+const POLICY: Path<'static> = Path::new("spec.ipFamilyPolicy");
+
+/// Completes the families of a service. `old` is the stored one.
+pub fn complete(service: &mut Value, old: Option<&Value>, cluster: &[Family]) -> Result<(), ErrorList> {
     if !fields::needs_cluster_ip(service) {
         return Ok(());
     }
     let Some(default) = cluster.first().copied() else { return Ok(()) };
-    let dual_cluster = cluster.len() > 1;
-    let mut families: Vec<Family> = service["spec"]["ipFamilies"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|family| Family::parse(family.as_str()?))
-        .collect();
-    let policy = fields::text(service, "ipFamilyPolicy").to_owned();
     let selectorless = service["spec"]["selector"].as_object().is_none_or(serde_json::Map::is_empty);
-    if fields::is_headless(service) && selectorless {
-        let policy = if policy.is_empty() { "RequireDualStack".to_owned() } else { policy };
+    let headless = service["spec"]["clusterIP"] == "None" && selectorless;
+    infer_policy(service, old, headless);
+    let wrong = validation::service_cluster_ips(service);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let policy = fields::text(service, "ipFamilyPolicy").to_owned();
+    let mut errors = ErrorList::new();
+    if let Some(old) = old {
+        release_secondary(&mut errors, service, old, &policy);
+    }
+    let mut families = inferred(&mut errors, service, &policy, cluster);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    if headless {
         if families.is_empty() {
             families.push(default);
         }
@@ -35,44 +44,87 @@ pub fn complete(service: &mut Value, cluster: &[Family]) -> Result<(), ErrorList
         store(service, &policy, &families);
         return Ok(());
     }
-    for (i, ip) in fields::cluster_ips(service).iter().enumerate() {
-        if let Ok(ip) = ip.parse::<IpAddr>()
-            && families.len() == i
-        {
-            families.push(Family::of(ip));
-        }
-    }
-    let policy = match (policy.as_str(), families.len()) {
-        ("", 2..) => "RequireDualStack".to_owned(),
-        ("", _) => "SingleStack".to_owned(),
-        _ => policy,
-    };
     check(&policy, &families, cluster)?;
     if families.is_empty() {
         families.push(default);
     }
-    if policy == "SingleStack" {
-        families.truncate(1);
-    } else if families.len() == 1 && dual_cluster {
+    if policy != "SingleStack" && families.len() == 1 && cluster.len() > 1 {
         families.push(families[0].other());
     }
     store(service, &policy, &families);
     Ok(())
 }
 
+/// A policy that the client left open is the stored one, or follows from what the service is.
+fn infer_policy(service: &mut Value, old: Option<&Value>, headless: bool) {
+    if !fields::text(service, "ipFamilyPolicy").is_empty() {
+        return;
+    }
+    let stored = old.map(|old| fields::text(old, "ipFamilyPolicy")).unwrap_or_default();
+    let policy = match stored {
+        "" if headless => "RequireDualStack",
+        "" => "SingleStack",
+        stored => stored,
+    };
+    fields::set(service, "ipFamilyPolicy", Some(policy.into()));
+}
+
+fn list<'v>(service: &'v Value, key: &str) -> Vec<&'v str> {
+    service["spec"][key].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// `SingleStack` gives the second address and family back; leaving them out says nothing.
+fn release_secondary(errors: &mut ErrorList, service: &mut Value, old: &Value, policy: &str) {
+    for (key, what) in [("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")] {
+        let (new, before) = (list(service, key), list(old, key));
+        if policy != "SingleStack" {
+            if !new.is_empty() && new.len() == 1 && before.len() == 2 {
+                let why = format!("must be 'SingleStack' to release the secondary {what}");
+                errors.push(Error::invalid(&POLICY, policy, why));
+            }
+        } else if new == before && new.len() > 1 {
+            let first = json!([new[0]]);
+            fields::set(service, key, Some(first));
+        }
+    }
+}
+
+/// The families that the client names, and those of the addresses beyond them.
+fn inferred(errors: &mut ErrorList, service: &Value, policy: &str, cluster: &[Family]) -> Vec<Family> {
+    let mut families: Vec<Family> =
+        list(service, "ipFamilies").into_iter().filter_map(Family::parse).collect();
+    let ips = list(service, "clusterIPs");
+    if policy == "SingleStack" {
+        for (count, what) in [(ips.len(), "cluster IPs"), (families.len(), "IP families")] {
+            if count == 2 {
+                let why = format!(
+                    "must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+                );
+                errors.push(Error::invalid(&POLICY, policy, why));
+            }
+        }
+    }
+    let path = Path::new("spec.clusterIPs");
+    for (i, ip) in ips.iter().enumerate().skip(families.len()) {
+        let Ok(ip) = ip.parse::<IpAddr>() else { break };
+        let family = Family::of(ip);
+        if cluster.contains(&family) {
+            families.push(family);
+        } else {
+            let why = format!("{} is not configured on this cluster", family.as_str());
+            errors.push(Error::invalid(&path.index(i), json!(ips), why));
+        }
+    }
+    families
+}
+
 fn check(policy: &str, families: &[Family], cluster: &[Family]) -> Result<(), ErrorList> {
-    let spec = Path::new("spec");
     let mut errors = ErrorList::new();
     if policy == "RequireDualStack" && cluster.len() < 2 {
         let why = "this cluster is not configured for dual-stack services";
-        errors.push(Error::invalid(&spec.child("ipFamilyPolicy"), policy, why));
+        errors.push(Error::invalid(&POLICY, policy, why));
     }
-    if policy == "SingleStack" && families.len() == 2 {
-        let why = "may only hold up to 1 value when `ipFamilyPolicy` is \"SingleStack\"";
-        let shown = json!(families.iter().map(|family| family.as_str()).collect::<Vec<_>>());
-        errors.push(Error::invalid(&spec.child("ipFamilies"), shown, why));
-    }
-    let path = spec.child("ipFamilies");
+    let path = Path::new("spec.ipFamilies");
     for (i, family) in families.iter().enumerate().filter(|(_, family)| !cluster.contains(family)) {
         errors.push(Error::invalid(&path.index(i), family.as_str(), "not configured on this cluster"));
     }
@@ -91,7 +143,7 @@ mod tests {
 
     fn check(spec: Value, cluster: &[Family], want: &str) {
         let mut service = json!({ "spec": spec });
-        let got = match complete(&mut service, cluster) {
+        let got = match complete(&mut service, None, cluster) {
             Ok(()) => format!("{} {}", service["spec"]["ipFamilyPolicy"], service["spec"]["ipFamilies"]),
             Err(errors) => errors.to_string(),
         };
@@ -115,7 +167,11 @@ mod tests {
             &dual,
             r#""PreferDualStack" ["IPv4","IPv6"]"#,
         );
-        check(ip(json!({"clusterIPs": ["fd00::5"]})), &dual, r#""SingleStack" ["IPv6"]"#);
+        check(
+            ip(json!({"clusterIP": "fd00::5", "clusterIPs": ["fd00::5"]})),
+            &dual,
+            r#""SingleStack" ["IPv6"]"#,
+        );
         check(
             ip(json!({"ipFamilyPolicy": "RequireDualStack"})),
             &single,

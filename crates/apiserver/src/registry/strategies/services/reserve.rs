@@ -13,6 +13,8 @@ use crate::loopback::Objects;
 use crate::registry::strategy::Reservation;
 use crate::registry::{Registry, meta};
 
+/// Dry runs answer with node ports above this one when the server chooses.
+const PLACEHOLDER: u16 = 32768;
 const PORTS: Path<'static> = Path::new("spec.ports");
 
 /// What one write has taken and will give back.
@@ -66,7 +68,7 @@ pub async fn reserve(
     dry_run: bool,
 ) -> Result<Option<Box<dyn Reservation>>> {
     let allocators = registry.allocators();
-    families::complete(service, &allocators.addresses.families())
+    families::complete(service, old, &allocators.addresses.families())
         .map_err(|errors| invalid(service, errors))?;
     // From here on a failure gives back what was taken so far.
     let mut held = Held {
@@ -167,10 +169,19 @@ async fn reserve_ports(
 ) -> Result<()> {
     let before = old.map(node_ports).unwrap_or_default();
     let wants = Wants::of(service, &before);
+    if let Some((port, at)) = wants.twice {
+        return Err(refuse_port(service, port, at, "provided port is already allocated"));
+    }
+    if dry_run {
+        // Nothing is looked up; ports of the server's choice are placeholders above those that are asked for.
+        let highest = wants.given.iter().map(|(port, _)| *port).max().unwrap_or(PLACEHOLDER);
+        wants.fill(service, (1..=wants.any).map(|i| highest.saturating_add(i as u16)).collect());
+        return Ok(());
+    }
     check_range(allocators, service, &wants)?;
     if !wants.given.is_empty() || wants.any > 0 {
         let given: Vec<u16> = wants.given.iter().map(|(port, _)| *port).collect();
-        match allocators.ports.take(&given, wants.any, dry_run).await? {
+        match allocators.ports.take(&given, wants.any).await? {
             Ok(free) => {
                 held.taken.ports.extend(given);
                 held.taken.ports.extend(&free);
@@ -197,6 +208,8 @@ struct Wants {
     /// Which ports get which of those.
     slots: Vec<(usize, usize)>,
     health_check: Option<usize>,
+    /// A number that is asked for more than once.
+    twice: Option<(u16, Option<usize>)>,
 }
 
 impl Wants {
@@ -212,6 +225,9 @@ impl Wants {
                     wants.any += 1;
                 }
                 port if before.contains(&port) => {}
+                port if wants.given.iter().any(|(given, _)| *given == port) => {
+                    wants.twice.get_or_insert((port, None));
+                }
                 port => wants.given.push((port, None)),
             }
         }
@@ -223,11 +239,19 @@ impl Wants {
         let ports = fields::ports(service);
         let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
         let mut chosen: Vec<(u64, String, usize)> = Vec::new();
+        let mut named: Vec<(u64, u16)> = Vec::new();
         for (i, port) in ports.iter().enumerate() {
             let number = fields::node_port(port);
             if number != 0 {
-                if !before.contains(&number) && !self.given.iter().any(|(given, _)| *given == number) {
-                    self.given.push((number, Some(i)));
+                let key = port["port"].as_u64().unwrap_or(0);
+                let shares = named.contains(&(key, number));
+                named.push((key, number));
+                if before.contains(&number) || shares {
+                    continue;
+                }
+                match self.given.iter().any(|(given, _)| *given == number) {
+                    true => _ = self.twice.get_or_insert((number, Some(i))),
+                    false => self.given.push((number, Some(i))),
                 }
                 continue;
             }
