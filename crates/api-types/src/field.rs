@@ -173,6 +173,8 @@ pub struct Error {
     pub bad_value: BadValue,
     /// What would be right; may be empty.
     pub detail: String,
+    /// The rule is younger than the field: values stored before it stay valid.
+    pub ratchets: bool,
 }
 
 impl Error {
@@ -183,7 +185,7 @@ impl Error {
         value: impl Into<BadValue>,
         detail: impl Into<String>,
     ) -> Self {
-        Self { kind, path: path.to_string(), bad_value: value.into(), detail: detail.into() }
+        Self { kind, path: path.to_string(), bad_value: value.into(), detail: detail.into(), ratchets: false }
     }
 
     /// The field must be set.
@@ -194,6 +196,11 @@ impl Error {
     /// The value breaks a rule.
     pub fn invalid(path: &Path<'_>, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, path, value, detail)
+    }
+
+    /// A value that is refused in new objects and tolerated where it is stored already.
+    pub fn ratcheting(path: &Path<'_>, value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
+        Self { ratchets: true, ..Self::invalid(path, value, detail) }
     }
 
     /// The value is none of `supported`, which are listed in the order given.

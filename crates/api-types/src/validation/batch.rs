@@ -32,6 +32,16 @@ fn job(object: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     generated_selector(&mut errors, object);
     errors.append(job_spec(&object["spec"]));
+    // Pods of an indexed job are called after it and their index, and that is their host name.
+    let (spec, name) = (&object["spec"], text(&object["metadata"], "name"));
+    let last = int(spec, "completions").filter(|c| *c > 0 && text(spec, "completionMode") == "Indexed");
+    if let Some(completions) = last {
+        let longest = format!("{name}-{}", completions - 1);
+        if !name::dns1123_label(&longest).is_empty() {
+            let detail = format!("will not able to create pod with invalid DNS label: {longest}");
+            errors.invalid(&Path::new("metadata.name"), name, detail);
+        }
+    }
     errors
 }
 
@@ -112,13 +122,48 @@ fn indexed(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
             errors.invalid(&path.child(key), value, "requires indexed completion mode");
         }
     }
-    if is_indexed && int(spec, "completions").is_none() {
+    if is_indexed {
+        index_counts(errors, path, spec);
+    }
+}
+
+/// How many indexes a job may have, run at once, and see fail (KEP-3850).
+fn index_counts(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
+    const PARALLEL_MAX: i64 = 100_000;
+    const FAILED_MAX: i64 = 100_000;
+    const MANY: i64 = 100_000;
+    const FEW: i64 = 10_000;
+    let (completions, failed) = (int(spec, "completions"), int(spec, "maxFailedIndexes"));
+    let parallel = int(spec, "parallelism");
+    if completions.is_none() {
         errors.required(&path.child("completions"), "when completion mode is Indexed");
     }
-    if let (true, Some(failed), Some(completions)) = (is_indexed, failed, int(spec, "completions"))
+    if let Some(parallel) = parallel.filter(|p| *p > PARALLEL_MAX) {
+        let detail = format!("must be less than or equal to {PARALLEL_MAX} when completion mode is Indexed");
+        errors.invalid(&path.child("parallelism"), parallel, detail);
+    }
+    let at = path.child("maxFailedIndexes");
+    if let (Some(failed), Some(completions)) = (failed, completions)
         && failed > completions
     {
-        errors.invalid(&path.child("maxFailedIndexes"), failed, "must be less than or equal to completions");
+        errors.invalid(&at, failed, "must be less than or equal to completions");
+    }
+    if let Some(failed) = failed.filter(|f| *f > FAILED_MAX) {
+        errors.invalid(&at, failed, format!("must be less than or equal to {FAILED_MAX}"));
+    }
+    if completions.is_none_or(|c| c <= MANY) || int(spec, "backoffLimitPerIndex").is_none() {
+        return;
+    }
+    let few = format!(
+        "must be less than or equal to {FEW} when completions are above {MANY} and used with backoff limit per index"
+    );
+    if failed.is_none() {
+        errors.required(&at, &format!("must be specified when completions is above {MANY}"));
+    }
+    for (key, count) in [("parallelism", parallel), ("maxFailedIndexes", failed)] {
+        if let Some(count) = count.filter(|c| *c > FEW) {
+            errors.invalid(&path.child(key), count, few.as_str());
+        }
     }
 }
 
@@ -126,6 +171,8 @@ fn restart_policy(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
     let policy = text(&spec["template"]["spec"], "restartPolicy");
     if matches!(policy, "" | "Always") {
         errors.required(path, "valid values: \"OnFailure\", \"Never\"");
+    } else if !matches!(policy, "OnFailure" | "Never") {
+        errors.not_supported(path, policy, &["OnFailure", "Never"]);
     } else if get(spec, "podFailurePolicy").is_some() && policy != "Never" {
         errors.invalid(path, policy, "only \"Never\" is supported when podFailurePolicy is specified");
     }
@@ -242,7 +289,8 @@ fn job_update(new: &Value, old: &Value) -> ErrorList {
         errors.invalid(&SPEC.child("selector"), shown, check::IMMUTABLE);
     }
     if fixed_template(spec, before) != fixed_template(before, before) {
-        errors.invalid(&SPEC.child("template"), spec["template"].clone(), check::IMMUTABLE);
+        let shown = check::internal("core/v1.PodTemplateSpec", get(spec, "template"));
+        errors.invalid(&SPEC.child("template"), shown, check::IMMUTABLE);
     }
     for key in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         if key == "podFailurePolicy" && get(spec, key) != get(before, key) {
@@ -262,6 +310,14 @@ fn fixed_template(spec: &Value, old: &Value) -> Value {
         for key in ["nodeSelector", "tolerations", "schedulingGates", "affinity"] {
             if let Some(pod) = template.get_mut("spec").and_then(Value::as_object_mut) {
                 pod.remove(key);
+            }
+        }
+        for list in ["containers", "initContainers"] {
+            let path = format!("/spec/{list}");
+            for container in template.pointer_mut(&path).and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(container) = container.as_object_mut() {
+                    container.remove("resources");
+                }
             }
         }
         if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {

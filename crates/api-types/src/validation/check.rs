@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::get::{entries, get, int, text};
-use crate::field::{BadValue, ErrorList, Path};
+use crate::field::{BadValue, Error, ErrorList, Path};
 use crate::name;
 
 pub(super) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
@@ -34,6 +34,36 @@ pub(super) fn one_of(errors: &mut ErrorList, path: &Path<'_>, value: &str, suppo
 pub(super) fn one_of_if_set(errors: &mut ErrorList, path: &Path<'_>, value: &str, supported: &[&str]) {
     if !value.is_empty() && !supported.contains(&value) {
         errors.not_supported(path, value, supported);
+    }
+}
+
+/// A value as upstream's internal type prints it; `null` when absent.
+pub(super) fn internal(type_name: &str, value: Option<&Value>) -> BadValue {
+    BadValue::Raw(crate::go_dump::compact(type_name, value))
+}
+
+/// A list of values of one type, as [`internal`].
+pub(super) fn internal_list(type_name: &str, values: Option<&Value>) -> BadValue {
+    match values.and_then(Value::as_array) {
+        None => BadValue::Json(Value::Null),
+        Some(values) => {
+            let shown: Vec<String> =
+                values.iter().map(|v| crate::go_dump::compact(type_name, Some(v))).collect();
+            BadValue::Raw(format!("[{}]", shown.join(",")))
+        }
+    }
+}
+
+/// The field, a struct of the type, may not change.
+pub(super) fn immutable_struct(
+    errors: &mut ErrorList,
+    path: &Path<'_>,
+    (new, old): (&Value, &Value),
+    key: &str,
+    type_name: &str,
+) {
+    if get(new, key) != get(old, key) {
+        errors.invalid(&path.child(key), internal(type_name, get(new, key)), IMMUTABLE);
     }
 }
 
@@ -113,11 +143,21 @@ pub(super) fn mode(errors: &mut ErrorList, path: &Path<'_>, value: &Value, key: 
     }
 }
 
-/// An IP address; leading zeros, which readers disagree about, are tolerated as they were stored before.
+/// An IP address. Forms that readers disagree about are refused unless they are stored already (KEP-4858).
 pub(super) fn ip(errors: &mut ErrorList, path: &Path<'_>, value: &str) {
     if parse_ip(value).is_none() {
-        errors.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        return errors.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     }
+    let detail = match value.parse::<IpAddr>() {
+        Err(_) => "must not have leading 0s",
+        Ok(ip) if is_mapped(ip) => "must not be an IPv4-mapped IPv6 address",
+        Ok(_) => return,
+    };
+    errors.push(Error::ratcheting(path, value, detail));
+}
+
+fn is_mapped(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }
 
 pub(super) fn parse_ip(value: &str) -> Option<IpAddr> {
@@ -132,8 +172,55 @@ pub(super) fn parse_ip(value: &str) -> Option<IpAddr> {
 
 /// A CIDR range.
 pub(super) fn cidr(errors: &mut ErrorList, path: &Path<'_>, value: &str) {
-    if parse_cidr(value).is_none() {
-        errors.invalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    let Some((address, length)) = parse_cidr(value) else {
+        return errors.invalid(
+            path,
+            value,
+            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        );
+    };
+    if let Some(detail) = ambiguous_cidr(value, address, length) {
+        errors.push(Error::ratcheting(path, value, detail));
+    }
+}
+
+fn ambiguous_cidr(value: &str, address: IpAddr, length: u8) -> Option<String> {
+    let (text, digits) = value.split_once('/')?;
+    if text.parse::<IpAddr>().is_err() || (digits.len() > 1 && digits.starts_with('0')) {
+        return Some("must not have leading 0s in IP or prefix length".to_owned());
+    }
+    if is_mapped(address) {
+        return Some("must not have an IPv4-mapped IPv6 address".to_owned());
+    }
+    (masked(address, length) != address).then(|| "must not have bits set beyond the prefix length".to_owned())
+}
+
+/// The address with all bits beyond the prefix cleared.
+pub(super) fn masked(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0);
+            IpAddr::from((u32::from(ip) & mask).to_be_bytes())
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
+            IpAddr::from((u128::from(ip) & mask).to_be_bytes())
+        }
+    }
+}
+
+/// A CIDR range in the one form that is accepted in new fields.
+pub(super) fn canonical_cidr(errors: &mut ErrorList, path: &Path<'_>, value: &str) {
+    let before = errors.len();
+    cidr(errors, path, value);
+    if errors.len() > before {
+        return;
+    }
+    if let Some((address, length)) = parse_cidr(value) {
+        let canonical = format!("{address}/{length}");
+        if canonical != value {
+            errors.invalid(path, value, format!("must be in canonical form ({canonical:?})"));
+        }
     }
 }
 

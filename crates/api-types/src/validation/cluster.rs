@@ -42,7 +42,8 @@ pub static CERTIFICATE_SIGNING_REQUEST: Validator = Validator {
     create: certificate_request,
     update: |new, old| {
         let mut errors = ErrorList::new();
-        immutable(&mut errors, &Path::ROOT, new, old, "spec");
+        let kind = "certificates.k8s.io/v1.CertificateSigningRequestSpec";
+        check::immutable_struct(&mut errors, &Path::ROOT, (new, old), "spec", kind);
         errors
     },
 };
@@ -52,9 +53,9 @@ const SPEC: Path<'static> = Path::new("spec");
 fn runtime_class(object: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let handler = text(object, "handler");
-    errors.invalid_each(&Path::new("handler"), handler, name::dns1123_label(handler));
+    check::label(&mut errors, &Path::new("handler"), handler);
     if let Some(fixed) = get(object, "overhead").and_then(|o| get(o, "podFixed")) {
-        pod::validate_resources(&mut errors, &Path::new("overhead.podFixed"), fixed);
+        pod::validate_resources(&mut errors, &Path::new("overhead.limits"), fixed);
     }
     let Some(scheduling) = get(object, "scheduling") else { return errors };
     let path = Path::new("scheduling");
@@ -148,7 +149,7 @@ fn service_cidr(object: &Value) -> ErrorList {
         return errors;
     }
     for (i, cidr) in cidrs.iter().enumerate() {
-        check::cidr(&mut errors, &path.index(i), cidr);
+        check::canonical_cidr(&mut errors, &path.index(i), cidr);
     }
     let families: Vec<bool> =
         cidrs.iter().filter_map(|c| check::parse_cidr(c)).map(|(ip, _)| ip.is_ipv4()).collect();
@@ -166,8 +167,10 @@ fn api_service(object: &Value) -> ErrorList {
     let spec = &object["spec"];
     let required = format!("{}.{}", text(spec, "version"), text(spec, "group"));
     let name = text(&object["metadata"], "name");
-    if name != required {
-        errors.invalid(&Path::new("metadata.name"), name, "must be `spec.version+\".\"+spec.group`");
+    // An absent name is an error of the metadata.
+    if name != required && !name.is_empty() {
+        let detail = format!("must be `spec.version+\".\"+spec.group`: {required:?}");
+        errors.invalid(&Path::new("metadata.name"), name, detail);
     }
     let group = text(spec, "group");
     if group.is_empty() {
@@ -250,12 +253,13 @@ fn certificate_request(object: &Value) -> ErrorList {
     let pem = STANDARD.decode(request).unwrap_or_default();
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE REQUEST-----") {
         let detail = "PEM block type must be CERTIFICATE REQUEST";
-        errors.invalid(&SPEC.child("request"), request, detail);
+        let shown = if request.is_empty() { Value::Null } else { request.into() };
+        errors.invalid(&SPEC.child("request"), shown, detail);
     }
     let path = SPEC.child("usages");
     let usages: Vec<&str> = texts(spec, "usages").collect();
     if usages.is_empty() {
-        errors.required(&path, "usages must be provided");
+        errors.required(&path, "");
     }
     for (i, usage) in usages.iter().enumerate() {
         if !USAGES.contains(usage) {

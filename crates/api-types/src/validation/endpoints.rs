@@ -139,7 +139,10 @@ fn slice_endpoint(errors: &mut ErrorList, path: &Path<'_>, endpoint: &Value, kin
                 let article = if kind == "IPv4" { "an IPv4" } else { "an IPv6" };
                 errors.invalid(&at, *address, format!("must be {article} address"));
             }
-            Some(ip) => special_ip(errors, &at.index(i), address, ip),
+            Some(ip) => {
+                check::ip(errors, &at.index(i), address);
+                special_ip(errors, &at.index(i), address, ip);
+            }
         }
     }
     if let Some(node) = get(endpoint, "nodeName").and_then(Value::as_str) {
@@ -172,7 +175,7 @@ fn slice_endpoint(errors: &mut ErrorList, path: &Path<'_>, endpoint: &Value, kin
 
 /// Rules of core `Event`s; those of `events.k8s.io` have stricter ones.
 pub static EVENT: Validator =
-    Validator { name: name::subdomain_rule, create: event_namespace, update: |new, _| event_namespace(new) };
+    Validator { name: |_, _| Vec::new(), create: event_namespace, update: |new, _| event_namespace(new) };
 /// Rules of `events.k8s.io` `Event`s.
 pub static EVENTS_EVENT: Validator =
     Validator { name: name::subdomain_rule, create: event, update: event_update };

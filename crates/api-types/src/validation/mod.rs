@@ -28,6 +28,7 @@ mod policy;
 mod rbac;
 mod selector;
 mod service;
+mod status;
 mod storage;
 mod workloads;
 
@@ -40,6 +41,8 @@ use crate::resource::ResourceInfo;
 pub use custom::counterpart;
 pub use custom_definition::{approval, schema_places};
 pub use meta::{validate_create as metadata_create, validate_update as metadata_update};
+pub use pod::{spec_rules as pod_spec, update_ephemeral as pod_ephemeral_update};
+pub use service::cluster_ips as service_cluster_ips;
 
 /// The rules of one kind, beside those of its metadata.
 pub struct Validator {
@@ -63,6 +66,11 @@ const fn same(
 /// All rules for a new object, metadata first.
 pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
     let validator = for_kind(&resource.group, &resource.kind);
+    if let Some(validator) = validator
+        .filter(|_| reported_group(&resource.group, &resource.kind).is_empty() && resource.kind == "Event")
+    {
+        return event(validator, object);
+    }
     let rule = validator.map_or(name::subdomain_rule as name::Rule, |v| v.name);
     let mut errors = meta::validate_create(object, resource.namespaced, rule, resource.is_custom());
     if let Some(validator) = validator {
@@ -70,6 +78,15 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> ErrorList {
     }
     errors.append(custom(resource, object, None));
     errors
+}
+
+/// The metadata of events is looked at only when they are fine otherwise, and their names need only fit into a path.
+fn event(validator: &Validator, object: &Value) -> ErrorList {
+    let errors = (validator.create)(object);
+    if !errors.is_empty() {
+        return errors;
+    }
+    meta::validate_create(object, true, name::path_segment_rule, false)
 }
 
 /// All rules for a changed object, metadata first.
@@ -84,7 +101,7 @@ pub fn update(resource: &ResourceInfo, object: &Value, old: &Value) -> ErrorList
         if runs_creation_rules(&resource.group, &resource.kind) {
             errors.append(meta::validate_create(object, resource.namespaced, validator.name, false));
         }
-        errors.append((validator.update)(object, old));
+        errors.append(without_stored((validator.update)(object, old), old));
     }
     errors.append(custom(resource, object, Some(old)));
     errors
@@ -98,6 +115,23 @@ fn custom(resource: &ResourceInfo, object: &Value, old: Option<&Value>) -> Error
     let mut errors = custom::validate(&resource.schema, object, old);
     errors.append(custom::validate_scale(resource, object));
     errors
+}
+
+/// Drops the errors of younger rules about values that are stored already.
+fn without_stored(errors: ErrorList, old: &Value) -> ErrorList {
+    let is_stored = |error: &crate::field::Error| match &error.bad_value {
+        crate::field::BadValue::Json(value) if error.ratchets => contains(old, value),
+        _ => false,
+    };
+    errors.into_iter().filter(|error| !is_stored(error)).collect()
+}
+
+fn contains(haystack: &Value, value: &Value) -> bool {
+    match haystack {
+        Value::Array(items) => items.iter().any(|item| contains(item, value)),
+        Value::Object(entries) => entries.values().any(|entry| contains(entry, value)),
+        scalar => scalar == value,
+    }
 }
 
 /// Kinds whose changed objects have their metadata checked as new ones have.
@@ -124,6 +158,7 @@ pub fn update_status(resource: &ResourceInfo, object: &Value, old: &Value) -> Er
     let mut errors = meta::validate_create(object, resource.namespaced, name::path_segment_rule, true);
     errors.append(meta::validate_update(object, old));
     errors.append(meta::validate_update(object, old));
+    errors.append(status::validate(&resource.group, &resource.kind, object, old));
     errors.append(custom(resource, object, Some(old)));
     errors
 }

@@ -29,6 +29,18 @@ fn create(node: &Value) -> ErrorList {
     errors
 }
 
+/// Each address is listed once.
+fn addresses(errors: &mut ErrorList, status: &Value) {
+    let path = Path::new("status.addresses");
+    let addresses = items(status, "addresses");
+    for (i, address) in addresses.iter().enumerate() {
+        if addresses[..i].contains(address) {
+            let fields = [("Type", "type"), ("Address", "address")];
+            errors.duplicate(&path.index(i), go_struct(address, &fields));
+        }
+    }
+}
+
 fn taints(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (i, taint) in items(spec, "taints").iter().enumerate() {
@@ -71,6 +83,7 @@ fn pod_cidrs(errors: &mut ErrorList, spec: &Value) {
 
 fn update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = create(new);
+    addresses(&mut errors, &new["status"]);
     let (spec, before) = (&new["spec"], &old["spec"]);
     if !items(before, "podCIDRs").is_empty() && get(spec, "podCIDRs") != get(before, "podCIDRs") {
         let detail = "node updates may not change podCIDR except from \"\" to valid";

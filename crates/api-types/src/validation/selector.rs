@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::check;
-use super::get::{get, int, items, text, texts};
+use super::get::{entries, get, int, items, text, texts};
 use crate::field::{ErrorList, Path};
 use crate::name;
 
@@ -153,9 +153,46 @@ fn pod_affinity_term(errors: &mut ErrorList, path: &Path<'_>, term: &Value) {
     for namespace in texts(term, "namespaces") {
         errors.invalid_each(&path.child("namespace"), namespace, name::dns1123_label(namespace));
     }
+    matched_keys(errors, path, term);
     let key = text(term, "topologyKey");
     if key.is_empty() {
         errors.required(&path.child("topologyKey"), "can not be empty");
     }
     label_name(errors, &path.child("topologyKey"), key);
+}
+
+/// `matchLabelKeys` and `mismatchLabelKeys` of an affinity term (KEP-3633).
+fn matched_keys(errors: &mut ErrorList, path: &Path<'_>, term: &Value) {
+    let selector = get(term, "labelSelector");
+    let keys = |key: &str| texts(term, key).collect::<Vec<_>>();
+    let (matched, mismatched) = (keys("matchLabelKeys"), keys("mismatchLabelKeys"));
+    for (name, keys) in [("matchLabelKeys", &matched), ("mismatchLabelKeys", &mismatched)] {
+        let path = path.child(name);
+        if selector.is_none() && !keys.is_empty() {
+            errors.forbidden(&path, "must not be specified when labelSelector is not set");
+            continue;
+        }
+        for (i, key) in keys.iter().enumerate() {
+            label_name(errors, &path.index(i), key);
+        }
+    }
+    if let Some(selector) = selector {
+        selected_twice(errors, path, selector, &matched);
+    }
+    let path = path.child("matchLabelKeys");
+    for (i, key) in matched.iter().enumerate().filter(|(_, key)| mismatched.contains(key)) {
+        errors.invalid(&path.index(i), *key, "exists in both matchLabelKeys and mismatchLabelKeys");
+    }
+}
+
+/// Keys whose values come from the pod are in its selector by now; those that were there before are there twice.
+pub(super) fn selected_twice(errors: &mut ErrorList, path: &Path<'_>, selector: &Value, keys: &[&str]) {
+    let mut seen: Vec<&str> = entries(selector, "matchLabels").map(|(key, _)| key).collect();
+    for expression in items(selector, "matchExpressions") {
+        let key = text(expression, "key");
+        if let (true, Some(i)) = (seen.contains(&key), keys.iter().position(|k| *k == key)) {
+            errors.invalid(&path.index(i), key, "exists in both matchLabelKeys and labelSelector");
+        }
+        seen.push(key);
+    }
 }

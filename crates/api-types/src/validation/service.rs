@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::Validator;
-use super::check::{self, immutable};
+use super::check;
 use super::get::{get, int, items, text, texts};
-use crate::field::{ErrorList, Path};
+use crate::field::{BadValue, ErrorList, Path};
 use crate::name;
 
 /// Rules of `Service`.
-pub static SERVICE: Validator = Validator { name: name::label1035_rule, create, update };
+pub static SERVICE: Validator = Validator { name: name::label_rule, create, update };
 
 const SPEC: Path<'static> = Path::new("spec");
 const ONLY_LOAD_BALANCER: &str = "may only be used when `type` is 'LoadBalancer'";
+const ONCE: &str = "may not change once set";
 const KUBELET_PORT: i64 = 10250;
 const AFFINITY_SECONDS_MAX: i64 = 86_400;
 
@@ -26,6 +27,7 @@ fn create(service: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let spec = &service["spec"];
     let kind = text(spec, "type");
+    topology_annotations(&mut errors, service);
     let ports = items(spec, "ports");
     if ports.is_empty() && !is_headless(spec) && kind != "ExternalName" {
         errors.required(&SPEC.child("ports"), "");
@@ -38,16 +40,35 @@ fn create(service: &Value) -> ErrorList {
     }
     check::labels(&mut errors, &SPEC, spec, "selector");
     affinity(&mut errors, spec);
-    if kind != "ExternalName" {
-        cluster_ips(&mut errors, spec);
-    }
+    errors.append(cluster_ips(service));
     external_ips(&mut errors, &SPEC.child("externalIPs"), spec);
     let types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
     check::one_of(&mut errors, &SPEC.child("type"), kind, &types);
     port_conflicts(&mut errors, &path, ports, kind);
-    load_balancer(&mut errors, spec, kind);
+    load_balancer(&mut errors, service, kind);
     traffic_policies(&mut errors, spec, kind);
+    let distribution = text(spec, "trafficDistribution");
+    check::one_of_if_set(
+        &mut errors,
+        &SPEC.child("trafficDistribution"),
+        distribution,
+        &["PreferClose", "PreferSameNode", "PreferSameZone"],
+    );
     errors
+}
+
+/// The annotation has an old and a new name; where both are used, they agree.
+fn topology_annotations(errors: &mut ErrorList, service: &Value) {
+    const OLD: &str = "service.kubernetes.io/topology-aware-hints";
+    const NEW: &str = "service.kubernetes.io/topology-mode";
+    let annotations = &service["metadata"]["annotations"];
+    if let (Some(old), Some(new)) = (get(annotations, OLD), get(annotations, NEW))
+        && old != new
+    {
+        let path = Path::new("metadata.annotations");
+        let detail = format!("must match annotations[{OLD}] when both are specified");
+        errors.invalid(&path.key(NEW), new.clone(), detail);
+    }
 }
 
 fn by_type(errors: &mut ErrorList, spec: &Value, kind: &str) {
@@ -134,8 +155,17 @@ fn affinity(errors: &mut ErrorList, spec: &Value) {
     }
 }
 
-/// `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` agree with each other (KEP-563).
-fn cluster_ips(errors: &mut ErrorList, spec: &Value) {
+/// `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` agree with each other (KEP-563). Allocation asks too.
+pub fn cluster_ips(service: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let spec = &service["spec"];
+    if text(spec, "type") != "ExternalName" {
+        addresses_and_families(&mut errors, spec);
+    }
+    errors
+}
+
+fn addresses_and_families(errors: &mut ErrorList, spec: &Value) {
     let path = SPEC.child("clusterIPs");
     let (first, all): (&str, Vec<&str>) = (text(spec, "clusterIP"), texts(spec, "clusterIPs").collect());
     let shown = || Value::from(all.iter().map(|ip| Value::from(*ip)).collect::<Vec<_>>());
@@ -194,7 +224,13 @@ fn external_ips(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
         let path = path.index(i);
         match check::parse_ip(ip) {
             None => check::ip(errors, &path, ip),
-            Some(address) => special_ip(errors, &path, ip, address),
+            Some(address) => {
+                let before = errors.len();
+                check::ip(errors, &path, ip);
+                if errors.len() == before {
+                    special_ip(errors, &path, ip, address);
+                }
+            }
         }
     }
 }
@@ -259,7 +295,24 @@ fn port_conflicts(errors: &mut ErrorList, path: &Path<'_>, ports: &[Value], kind
     }
 }
 
-fn load_balancer(errors: &mut ErrorList, spec: &Value, kind: &str) {
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
+/// Ranges in the annotation, which counts where the field is empty.
+fn annotated_ranges(errors: &mut ErrorList, service: &Value, is_balancer: bool) {
+    let annotations = &service["metadata"]["annotations"];
+    let Some(ranges) = get(annotations, SOURCE_RANGES).and_then(Value::as_str) else { return };
+    let path = Path::new("metadata.annotations");
+    let path = path.key(SOURCE_RANGES);
+    if !is_balancer {
+        errors.forbidden(&path, ONLY_LOAD_BALANCER);
+    }
+    for range in ranges.trim().split(',').filter(|_| !ranges.trim().is_empty()) {
+        check::cidr(errors, &path, range.trim());
+    }
+}
+
+fn load_balancer(errors: &mut ErrorList, service: &Value, kind: &str) {
+    let spec = &service["spec"];
     let is_balancer = kind == "LoadBalancer";
     let ranges: Vec<&str> = texts(spec, "loadBalancerSourceRanges").collect();
     let path = SPEC.child("LoadBalancerSourceRanges");
@@ -268,6 +321,9 @@ fn load_balancer(errors: &mut ErrorList, spec: &Value, kind: &str) {
     }
     for (i, range) in ranges.iter().enumerate() {
         check::cidr(errors, &path.index(i), range.trim());
+    }
+    if ranges.is_empty() {
+        annotated_ranges(errors, service, is_balancer);
     }
     let path = SPEC.child("allocateLoadBalancerNodePorts");
     match (is_balancer, get(spec, "allocateLoadBalancerNodePorts")) {
@@ -321,11 +377,17 @@ fn update(new: &Value, old: &Value) -> ErrorList {
     let (spec, before) = (&new["spec"], &old["spec"]);
     let has_address = |s: &Value| matches!(text(s, "type"), "ClusterIP" | "NodePort" | "LoadBalancer");
     if has_address(spec) && has_address(before) {
-        cluster_ips_update(&mut errors, spec, before);
+        if !(is_headless(spec) && is_headless(before)) {
+            cluster_ips_update(&mut errors, spec, before);
+        }
+        families_update(&mut errors, spec, before);
     }
     let (kind, was) = (text(spec, "type"), text(before, "type"));
     if kind == "LoadBalancer" && was == "LoadBalancer" {
-        immutable(&mut errors, &SPEC, spec, before, "loadBalancerClass");
+        if get(spec, "loadBalancerClass") != get(before, "loadBalancerClass") {
+            let shown = BadValue::maybe(get(spec, "loadBalancerClass"));
+            errors.invalid(&SPEC.child("loadBalancerClass"), shown, ONCE);
+        }
         let local = |s: &Value| text(s, "externalTrafficPolicy") == "Local";
         if local(spec)
             && local(before)
@@ -346,13 +408,42 @@ fn cluster_ips_update(errors: &mut ErrorList, spec: &Value, old: &Value) {
     let shown = || spec.get("clusterIPs").cloned().unwrap_or(Value::Null);
     if new.len() == old.len() {
         for (i, _) in old.iter().enumerate().filter(|(i, ip)| new[*i] != **ip) {
-            errors.invalid(&path.index(i), shown(), "may not change once set");
+            errors.invalid(&path.index(i), shown(), ONCE);
         }
     } else if let Some(first) = old.first() {
         match new.first() {
             None => errors.invalid(&path.index(0), shown(), "primary clusterIP can not be unset"),
-            Some(ip) if ip != first => errors.invalid(&path.index(0), shown(), "may not change once set"),
+            Some(ip) if ip != first => errors.invalid(&path.index(0), shown(), ONCE),
             Some(_) => {}
         }
+        let policy = get(spec, "ipFamilyPolicy");
+        if new.len() == 1 && policy.is_none_or(|p| p != "SingleStack") {
+            let detail = "must be set to 'SingleStack' when releasing the secondary clusterIP";
+            errors.invalid(&SPEC.child("ipFamilyPolicy"), BadValue::maybe(policy), detail);
+        }
+    }
+}
+
+/// Families stay in their places; a second one may be added or given back.
+fn families_update(errors: &mut ErrorList, spec: &Value, old: &Value) {
+    // What has no selector and no address may have any families.
+    let is_free = |spec: &Value| is_headless(spec) && !super::get::has_entries(spec, "selector");
+    if is_free(spec) && is_free(old) {
+        return;
+    }
+    let path = SPEC.child("ipFamilies");
+    let (new, old): (Vec<&str>, Vec<&str>) =
+        (texts(spec, "ipFamilies").collect(), texts(old, "ipFamilies").collect());
+    let shown = || spec.get("ipFamilies").cloned().unwrap_or(Value::Null);
+    if new.is_empty() && !old.is_empty() {
+        return errors.invalid(&path.index(0), shown(), "primary ipFamily can not be unset");
+    }
+    for (i, _) in new.iter().zip(&old).enumerate().filter(|(_, (new, old))| new != old) {
+        errors.invalid(&path.index(i), shown(), ONCE);
+    }
+    let policy = get(spec, "ipFamilyPolicy");
+    if new.len() < old.len() && policy.is_none_or(|p| p != "SingleStack") {
+        let detail = "must be set to 'SingleStack' when releasing the secondary ipFamily";
+        errors.invalid(&SPEC.child("ipFamilyPolicy"), BadValue::maybe(policy), detail);
     }
 }

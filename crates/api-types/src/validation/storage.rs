@@ -7,7 +7,7 @@ use super::get::{at, entries, get, has_entries, items, quantity, text, texts};
 use super::selector::{label_name, label_selector, node_selector};
 use super::{Validator, pod};
 use crate::field::{ErrorList, Path};
-use crate::name;
+use crate::{go_dump, name};
 
 /// Rules of `PersistentVolumeClaim`.
 pub static PERSISTENT_VOLUME_CLAIM: Validator =
@@ -52,11 +52,10 @@ pub(super) fn claim_spec(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) 
     }
     check::one_of_if_set(errors, &path.child("volumeMode"), text(spec, "volumeMode"), &MODES);
     let (source, reference) = (get(spec, "dataSource"), get(spec, "dataSourceRef"));
-    if let Some(source) = source {
-        data_source(errors, &path.child("dataSource"), source);
-    }
-    if let Some(reference) = reference {
-        data_source(errors, &path.child("dataSourceRef"), reference);
+    for (key, value) in [("dataSource", source), ("dataSourceRef", reference)] {
+        if let Some(value) = value {
+            data_source(errors, &path.child(key), value);
+        }
     }
     let same = |a: &Value, b: &Value| ["apiGroup", "kind", "name"].iter().all(|k| get(a, k) == get(b, k));
     if let (Some(source), Some(reference)) = (source, reference)
@@ -72,6 +71,13 @@ fn data_source(errors: &mut ErrorList, path: &Path<'_>, source: &Value) {
         if text(source, key).is_empty() {
             errors.required(&path.child(key), "");
         }
+    }
+    let (group, kind) = (text(source, "apiGroup"), text(source, "kind"));
+    if group.is_empty() && kind != "PersistentVolumeClaim" {
+        errors.invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    }
+    if !group.is_empty() {
+        errors.invalid_each(&path.child("apiGroup"), group, name::dns1123_subdomain(group));
     }
 }
 
@@ -108,7 +114,9 @@ fn claim_update(new: &Value, old: &Value) -> ErrorList {
     if fixed(new) != fixed(old) {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for \
             bound claims";
-        errors.forbidden(&SPEC, detail);
+        let difference =
+            go_dump::difference("core/v1.PersistentVolumeClaimSpec", &old["spec"], &munged_claim(new, old));
+        errors.forbidden(&SPEC, format!("{detail}\n{difference}"));
     }
     let storage = "/spec/resources/requests/storage";
     if let (Some(size), Some(before)) = (at(new, storage), at(old, storage))
@@ -120,6 +128,32 @@ fn claim_update(new: &Value, old: &Value) -> ErrorList {
     }
     immutable(&mut errors, &SPEC, &new["spec"], &old["spec"], "volumeMode");
     errors
+}
+
+/// The new spec with what may have changed as it was.
+fn munged_claim(new: &Value, old: &Value) -> Value {
+    let (mut spec, before) = (new["spec"].clone(), &old["spec"]);
+    let Some(map) = spec.as_object_mut() else { return spec };
+    let mut keep = |key: &str| match get(before, key) {
+        Some(value) => map.insert(key.to_owned(), value.clone()),
+        None => map.remove(key),
+    };
+    if text(before, "volumeName").is_empty() {
+        keep("volumeName");
+    }
+    if get(before, "storageClassName").is_none() {
+        keep("storageClassName");
+    }
+    keep("volumeAttributesClassName");
+    if at(old, "/status/phase").and_then(Value::as_str) == Some("Bound")
+        && let Some(resources) = map.get_mut("resources").and_then(Value::as_object_mut)
+    {
+        match at(before, "/resources/requests") {
+            Some(requests) => resources.insert("requests".to_owned(), requests.clone()),
+            None => resources.remove("requests"),
+        };
+    }
+    spec
 }
 
 fn volume(object: &Value) -> ErrorList {
@@ -185,10 +219,20 @@ fn source(errors: &mut ErrorList, spec: &Value) {
             errors.required(&SPEC.child("nodeAffinity"), "Local volume requires node affinity");
         }
     }
-    if let Some(csi) = get(spec, "csi")
-        && text(csi, "volumeHandle").is_empty()
-    {
-        errors.required(&SPEC.child("csi.volumeHandle"), "");
+    if let Some(csi) = get(spec, "csi") {
+        let path = SPEC.child("csi");
+        if text(csi, "volumeHandle").is_empty() {
+            errors.required(&path.child("volumeHandle"), "");
+        }
+        for key in [
+            "controllerPublishSecretRef",
+            "controllerExpandSecretRef",
+            "nodePublishSecretRef",
+            "nodeExpandSecretRef",
+            "nodeStageSecretRef",
+        ] {
+            pod::secret_reference(errors, &path.child(key), get(csi, key));
+        }
     }
     if !found {
         errors.required(&SPEC, "must specify a volume type");
@@ -217,8 +261,21 @@ fn volume_update(new: &Value, old: &Value) -> ErrorList {
         spec
     };
     if source(new) != source(old) {
-        let detail = "spec.persistentvolumesource is immutable after creation";
+        let kind = "core/v1.PersistentVolumeSource";
+        let difference = go_dump::difference(kind, &source(old), &source(new));
+        let detail = format!("spec.persistentvolumesource is immutable after creation\n{difference}");
         errors.forbidden(&SPEC.child("persistentvolumesource"), detail);
+    }
+    let affinity = |object: &'_ Value| get(&object["spec"], "nodeAffinity").cloned();
+    if let Some(before) = affinity(old)
+        && affinity(new) != Some(before)
+    {
+        let shown = check::internal("core/v1.VolumeNodeAffinity", get(&new["spec"], "nodeAffinity"));
+        errors.invalid(
+            &Path::new("nodeAffinity"),
+            shown,
+            "field is immutable, except for updating from beta label to GA",
+        );
     }
     immutable(&mut errors, &Path::ROOT, &new["spec"], &old["spec"], "volumeMode");
     errors

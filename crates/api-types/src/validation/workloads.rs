@@ -38,7 +38,7 @@ pub static DAEMON_SET: Validator = Validator {
 };
 /// Rules of `StatefulSet`.
 pub static STATEFUL_SET: Validator =
-    Validator { name: name::subdomain_rule, create: stateful_set, update: stateful_set_update };
+    Validator { name: name::label_rule, create: stateful_set, update: stateful_set_update };
 /// Rules of `ControllerRevision`.
 pub static CONTROLLER_REVISION: Validator = Validator {
     name: name::subdomain_rule,

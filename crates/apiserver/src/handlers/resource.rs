@@ -31,11 +31,9 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         return Ok(page_not_found());
     }
     if let Err(error) = check(&endpoint, &call) {
-        return Ok(failed(
-            &call.parts.headers,
-            &error,
-            deprecation(&endpoint).map(str::to_owned).into_iter().collect(),
-        ));
+        // Only the registry's own refusals come from behind the handler that warns.
+        let warned = deprecation(&endpoint).filter(|_| info.verb == "watch");
+        return Ok(failed(&call.parts.headers, &error, warned.map(str::to_owned).into_iter().collect()));
     }
     if subresources::is_stream(&endpoint, &info.subresource) {
         return streams::serve(server, &endpoint, call).await;

@@ -48,6 +48,10 @@ impl Registry {
         pipeline::dedup_owners(request, &mut object);
         let write = Write { request, options, operation: Operation::Create };
         let manager = request.manager(&options.field_manager);
+        // Nobody comes to own what a client cannot set.
+        for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+            meta::map(&mut object).remove(key);
+        }
         super::managed::on_update(endpoint, None, &mut object, &manager, "");
         self.finish_create(&write, object).await
     }
@@ -132,7 +136,8 @@ fn prepare(request: &Request, object: &mut Value) -> bool {
         meta::set(object, "name", Some(name.into()));
     }
     strategy.prepare_create(object, &request.user);
-    if strategy.traits().generation != Generation::None {
+    super::strategies::drop_fields(&request.endpoint.info, object, None);
+    if !matches!(strategy.traits().generation, Generation::None | Generation::SpecChanges) {
         meta::set(object, "generation", Some(1.into()));
     }
     generated

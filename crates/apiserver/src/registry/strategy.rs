@@ -29,6 +29,8 @@ pub enum Generation {
     ContentAndStatus,
     /// 1 at creation, one more with every change outside `metadata` and of the labels.
     ContentAndLabels,
+    /// Absent at creation, one more with every change of `spec`.
+    SpecChanges,
     /// 1 at creation and for ever.
     Constant,
 }
@@ -246,7 +248,7 @@ pub fn keep_all_but_status(object: &mut Value, old: &Value, traits: &Traits) {
 pub fn advance_generation(rule: Generation, object: &mut Value, old: &Value) {
     let changed = match rule {
         Generation::None | Generation::Constant => false,
-        Generation::Spec => object.get("spec") != old.get("spec"),
+        Generation::Spec | Generation::SpecChanges => object.get("spec") != old.get("spec"),
         Generation::SpecAndAnnotations => {
             object.get("spec") != old.get("spec")
                 || meta::field(object, "annotations") != meta::field(old, "annotations")

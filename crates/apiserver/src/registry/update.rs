@@ -317,7 +317,10 @@ fn prepare(request: &Request, object: &mut Value, old: &Value) {
     let strategy = &request.endpoint.strategy;
     meta::keep(object, old, "generation");
     match request.subresource.as_str() {
-        "" => strategy.prepare_update(object, old),
+        "" => {
+            strategy.prepare_update(object, old);
+            super::strategies::drop_fields(&request.endpoint.info, object, Some(old));
+        }
         subresource => strategy.prepare_subresource_update(subresource, object, old),
     }
     if meta::text(object, "uid").is_empty() {

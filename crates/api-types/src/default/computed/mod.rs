@@ -27,6 +27,7 @@ pub(super) const HOOKS: &[(&str, Hook)] = &[
     ("core/v1.ImageVolumeSource", pod::image_volume),
     ("core/v1.LimitRangeItem", objects::limit_range_item),
     ("core/v1.Namespace", objects::namespace),
+    ("core/v1.NodeSpec", objects::node_spec),
     ("core/v1.NodeStatus", objects::node_status),
     ("core/v1.Pod", pod::pod),
     ("core/v1.PodSpec", pod::pod_spec),

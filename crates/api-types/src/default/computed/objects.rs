@@ -158,6 +158,18 @@ pub(super) fn namespace(namespace: &mut Object) {
     }
 }
 
+/// The old field for a node's range is the first of the new ones; where they differ, the old one counts.
+pub(super) fn node_spec(spec: &mut Object) {
+    let old = text(spec, "podCIDR").to_string();
+    let first = spec.get("podCIDRs").and_then(|c| c.get(0)).and_then(Value::as_str).unwrap_or_default();
+    if old.is_empty() && !first.is_empty() {
+        let first = first.to_string();
+        spec.insert("podCIDR".into(), first.into());
+    } else if !old.is_empty() && old != first {
+        spec.insert("podCIDRs".into(), json!([old]));
+    }
+}
+
 /// What is not said to be reserved can be allocated.
 pub(super) fn node_status(status: &mut Object) {
     if is_unset(status, "allocatable")

@@ -67,6 +67,10 @@ pub(super) fn resource_list(list: &mut Object) {
 /// Requests follow limits, and host ports follow container ports on the host's network.
 pub(super) fn pod(pod: &mut Object) {
     let Some(spec) = child(pod, "spec") else { return };
+    // Templates keep what they say.
+    if spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|secs| secs < 0) {
+        spec.insert("terminationGracePeriodSeconds".into(), 1.into());
+    }
     let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for list in ["containers", "initContainers"] {
         for container in children(spec, list) {

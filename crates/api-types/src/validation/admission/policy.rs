@@ -255,6 +255,6 @@ fn mutating(object: &Value) -> ErrorList {
         }
     }
     let policy = text(spec, "reinvocationPolicy");
-    one_of_if_set(&mut errors, &SPEC.child("reinvocationPolicy"), policy, &["IfNeeded", "Never"]);
+    one_of(&mut errors, &SPEC.child("reinvocationPolicy"), policy, &["IfNeeded", "Never"]);
     errors
 }

@@ -12,6 +12,19 @@ use crate::validation::get::{flag, get, int, items, text};
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const ONLY_SIDECARS: &str = "may not be set for init containers without restartPolicy=Always";
+const EPHEMERAL: &str = "cannot be set for an Ephemeral Container";
+/// What a container that joins a running pod cannot have.
+const NOT_EPHEMERAL: [&str; 9] = [
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+];
 const GRACE_SECONDS: i64 = 30;
 
 /// What a container's rules need to know of its pod.
@@ -97,13 +110,23 @@ fn ephemeral(errors: &mut ErrorList, path: &Path<'_>, spec: &Value, pod: &Pod<'_
         if !target.is_empty() && !known.contains(&target) {
             errors.not_found(&path.child("targetContainerName"), target);
         }
-        for key in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
-            if get(container, key).is_some() {
-                errors.forbidden(&path.child(key), "cannot be set for an Ephemeral Container");
+        for key in NOT_EPHEMERAL {
+            let set = get(container, key).is_some_and(|value| match value {
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(entries) if key == "resources" => !entries.is_empty(),
+                _ => true,
+            });
+            if set {
+                errors.forbidden(&path.child(key), EPHEMERAL);
             }
         }
-        if super::super::get::has_entries(&container["resources"], "limits") {
-            errors.forbidden(&path.child("resources"), "cannot be set for an Ephemeral Container");
+        let at = path.child("volumeMounts");
+        for (i, mount) in items(container, "volumeMounts").iter().enumerate() {
+            for key in ["subPath", "subPathExpr"] {
+                if !text(mount, key).is_empty() {
+                    errors.forbidden(&at.index(i).child(key), EPHEMERAL);
+                }
+            }
         }
     }
 }

@@ -77,8 +77,9 @@ fn value_from(errors: &mut ErrorList, path: &Path<'_>, variable: &Value) {
             key_ref(errors, &path.child(key), reference);
         }
     }
-    if get(source, "fileKeyRef").is_some() {
+    if let Some(reference) = get(source, "fileKeyRef") {
         sources += 1;
+        file_ref(errors, &path.child("fileKeyRef"), reference);
     }
     let detail = match (sources, text(variable, "value").is_empty()) {
         (0, _) => {
@@ -98,6 +99,25 @@ fn key_ref(errors: &mut ErrorList, path: &Path<'_>, reference: &Value) {
         errors.required(&path.child("key"), "");
     } else {
         errors.invalid_each(&path.child("key"), key, name::config_map_key(key));
+    }
+}
+
+/// A variable in a file of a volume (KEP-3721).
+fn file_ref(errors: &mut ErrorList, path: &Path<'_>, reference: &Value) {
+    let key = text(reference, "key");
+    if key.is_empty() {
+        errors.required(&path.child("key"), "");
+    } else {
+        errors.invalid_each(&path.child("key"), key, name::env_var(key));
+    }
+    if text(reference, "volumeName").is_empty() {
+        errors.required(&path.child("volumeName"), "");
+    }
+    let file = text(reference, "path");
+    if file.is_empty() {
+        errors.required(&path.child("path"), "");
+    } else {
+        check::unreserved_path(errors, &path.child("path"), file);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Pods and what they are made of; the templates of workloads share these rules.
 
+mod annotations;
 mod container;
 mod env;
 mod handler;
@@ -8,14 +9,17 @@ mod projected;
 mod resources;
 mod scheduling;
 mod security;
+mod source;
 mod spec;
+mod status;
 mod update;
 mod volume;
+mod windows;
 
 use serde_json::Value;
 
 use super::check::go_struct;
-use super::get::{at, get, items, text};
+use super::get::{get, items, text};
 use super::{Validator, same};
 use crate::field::{ErrorList, Path};
 use crate::name;
@@ -23,8 +27,11 @@ use crate::name;
 pub(super) use container::checked_image_whitespace;
 pub(super) use resources::{list as validate_resources, quantity_value, resource_name};
 pub(super) use scheduling::tolerations as validate_tolerations;
+pub(super) use source::{driver_name as validate_driver_name, secret_reference};
 pub(super) use spec::validate as validate_spec;
-pub(super) use volume::{driver_name as validate_driver_name, validate_source as validate_volume_source};
+pub(super) use status::validate as validate_status;
+pub use update::ephemeral as update_ephemeral;
+pub(super) use volume::validate_source as validate_volume_source;
 
 /// Rules of `Pod`.
 pub static POD: Validator = Validator { name: name::subdomain_rule, create, update: update::validate };
@@ -37,7 +44,7 @@ const SPEC: Path<'static> = Path::new("spec");
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 fn create(pod: &Value) -> ErrorList {
-    let mut errors = metadata_and_spec(pod);
+    let mut errors = spec_rules(pod);
     if !items(&pod["spec"], "ephemeralContainers").is_empty() {
         errors.forbidden(&SPEC.child("ephemeralContainers"), "cannot be set on create");
     }
@@ -48,19 +55,33 @@ fn create(pod: &Value) -> ErrorList {
     errors
 }
 
-/// What new and changed pods have in common.
-fn metadata_and_spec(pod: &Value) -> ErrorList {
+/// The rules that new and changed pods have in common.
+pub fn spec_rules(pod: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let spec = &pod["spec"];
-    let mirror = at(pod, "/metadata/annotations").and_then(|a| get(a, MIRROR));
-    if let (Some(value), "") = (mirror, text(spec, "nodeName")) {
-        let path = Path::new("metadata.annotations");
-        let detail = "must set spec.nodeName if mirror pod annotation is set";
-        errors.invalid(&path.key(MIRROR), value.clone(), detail);
-    }
+    annotations::validate(&mut errors, pod);
     validate_spec(&mut errors, &SPEC, spec);
+    volume::claim_names(&mut errors, &SPEC.child("volumes"), pod);
+    if text(spec, "serviceAccountName").is_empty() {
+        no_tokens(&mut errors, spec);
+    }
     checked_image_whitespace(&mut errors, &SPEC, spec);
     errors
+}
+
+/// A pod without a service account has no tokens of one.
+fn no_tokens(errors: &mut ErrorList, spec: &Value) {
+    let path = SPEC.child("volumes");
+    for (i, volume) in items(spec, "volumes").iter().enumerate() {
+        let path = path.index(i);
+        let path = path.child("projected.sources");
+        for (i, source) in items(&volume["projected"], "sources").iter().enumerate() {
+            if get(source, "serviceAccountToken").is_some() {
+                let detail = "must not be specified when serviceAccountName is not set";
+                errors.forbidden(&path.index(i).child("serviceAccountToken"), detail);
+            }
+        }
+    }
 }
 
 fn create_template(object: &Value) -> ErrorList {
@@ -73,7 +94,8 @@ fn create_template(object: &Value) -> ErrorList {
 pub(super) fn template(errors: &mut ErrorList, path: &Path<'_>, template: &Value) {
     let metadata = &template["metadata"];
     super::check::labels(errors, path, metadata, "labels");
-    annotations(errors, &path.child("annotations"), metadata);
+    annotation_keys(errors, &path.child("annotations"), metadata);
+    annotations::validate_at(errors, &path.child("annotations"), metadata, &template["spec"]);
     validate_spec(errors, &path.child("spec"), &template["spec"]);
     if !items(&template["spec"], "ephemeralContainers").is_empty() {
         errors.forbidden(
@@ -83,7 +105,7 @@ pub(super) fn template(errors: &mut ErrorList, path: &Path<'_>, template: &Value
     }
 }
 
-fn annotations(errors: &mut ErrorList, path: &Path<'_>, metadata: &Value) {
+fn annotation_keys(errors: &mut ErrorList, path: &Path<'_>, metadata: &Value) {
     for (key, _) in super::get::entries(metadata, "annotations") {
         errors.invalid_each(path, key, name::qualified_name(&key.to_lowercase()));
     }
@@ -130,5 +152,5 @@ fn resource_claims(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
 /// Metadata of an object inside another, such as a volume claim template.
 pub(super) fn embedded_metadata(errors: &mut ErrorList, path: &Path<'_>, metadata: &Value) {
     super::check::labels(errors, path, metadata, "labels");
-    annotations(errors, &path.child("annotations"), metadata);
+    annotation_keys(errors, &path.child("annotations"), metadata);
 }

@@ -56,6 +56,19 @@ pub(in crate::validation) fn quantity_value(
     }
 }
 
+/// Huge pages are taken whole.
+fn huge_pages(errors: &mut ErrorList, path: &Path<'_>, resource: &str, value: &Value) {
+    let Some(size) = resource.strip_prefix(HUGE_PAGES).and_then(|size| size.parse::<Quantity>().ok()) else {
+        return;
+    };
+    let amount = quantity(value);
+    if size.value() > 0 && amount.value() % size.value() != 0 {
+        let shown = amount.to_string();
+        let detail = format!("{shown} is not positive integer multiple of {resource}");
+        errors.invalid(path, shown, detail);
+    }
+}
+
 /// The name of a resource: standard ones have no domain.
 pub(in crate::validation) fn resource_name(errors: &mut ErrorList, path: &Path<'_>, resource: &str) -> bool {
     let wrong = name::qualified_name(resource);
@@ -103,6 +116,7 @@ pub(super) fn container(errors: &mut ErrorList, path: &Path<'_>, resources: Opti
         let path = limits.key(resource);
         container_resource_name(errors, &path, resource);
         quantity_value(errors, &path, resource, value);
+        huge_pages(errors, &path, resource, value);
     }
     requests(errors, path, resources, container_resource_name);
     let named = |wanted: fn(&str) -> bool| {
@@ -125,6 +139,7 @@ fn requests(
         let at = requests.key(resource);
         check_name(errors, &at, resource);
         quantity_value(errors, &at, resource, value);
+        huge_pages(errors, &at, resource, value);
         let limit = resources.get("limits").and_then(|l| get(l, resource));
         match limit {
             Some(limit) => {

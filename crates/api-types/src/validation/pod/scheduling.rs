@@ -110,11 +110,11 @@ fn match_label_keys(errors: &mut ErrorList, path: &Path<'_>, constraint: &Value)
     if keys.is_empty() {
         return;
     }
-    if get(constraint, "labelSelector").is_none() {
+    let Some(labels) = get(constraint, "labelSelector") else {
         return errors.forbidden(path, "must not be specified when labelSelector is not set");
-    }
-    // The selector names the keys too: they are merged into it at creation.
+    };
     for (i, key) in keys.iter().enumerate() {
         selector::label_name(errors, &path.index(i), key);
     }
+    selector::selected_twice(errors, path, labels, &keys);
 }

@@ -38,7 +38,10 @@ pub(super) fn pod(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
     let policy = text(context, "fsGroupChangePolicy");
     check::one_of_if_set(errors, &at.child("fsGroupChangePolicy"), policy, &["Always", "OnRootMismatch"]);
     profile(errors, &at, context, "seccompProfile", "seccomp");
+    super::windows::validate(errors, &at, context);
     profile(errors, &at, context, "appArmorProfile", "AppArmor");
+    let policy = text(context, "seLinuxChangePolicy");
+    check::one_of_if_set(errors, &at.child("seLinuxChangePolicy"), policy, &["MountOption", "Recursive"]);
 }
 
 fn id(errors: &mut ErrorList, path: &Path<'_>, context: &Value, key: &str) {
@@ -150,6 +153,7 @@ pub(super) fn container(errors: &mut ErrorList, path: &Path<'_>, context: Option
             errors.invalid(path, shown(context), detail);
         }
     }
+    super::windows::validate(errors, path, context);
     profile(errors, path, context, "appArmorProfile", "AppArmor");
 }
 

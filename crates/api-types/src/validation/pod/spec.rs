@@ -22,7 +22,6 @@ pub(in crate::validation) fn validate(errors: &mut ErrorList, path: &Path<'_>, s
     check::one_of(errors, &path.child("dnsPolicy"), text(spec, "dnsPolicy"), &DNS_POLICIES);
     check::labels(errors, path, spec, "nodeSelector");
     security::pod(errors, path, spec);
-    image_pull_secrets(errors, &path.child("imagePullSecrets"), spec);
     selector::affinity(errors, &path.child("affinity"), get(spec, "affinity"));
     dns_config(errors, &path.child("dnsConfig"), spec);
     readiness_gates(errors, &path.child("readinessGates"), spec);
@@ -42,7 +41,8 @@ pub(in crate::validation) fn validate(errors: &mut ErrorList, path: &Path<'_>, s
     let policy = text(spec, "preemptionPolicy");
     check::one_of_if_set(errors, &path.child("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]);
     if let Some(overhead) = get(spec, "overhead") {
-        resources::list(errors, &path.child("overhead"), overhead);
+        // Upstream checks the overhead as the limits of a container.
+        resources::list(errors, &path.child("overhead.limits"), overhead);
     }
     os::validate(errors, path, spec);
 }
@@ -79,14 +79,6 @@ fn hostname_override(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
         errors.forbidden(path, "may not be specified when setHostnameAsFQDN is true");
     }
     errors.invalid_each(path, value, name::dns1123_subdomain(value));
-}
-
-fn image_pull_secrets(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {
-    for (i, reference) in items(spec, "imagePullSecrets").iter().enumerate() {
-        if text(reference, "name").is_empty() {
-            errors.required(&path.index(i).child("name"), "");
-        }
-    }
 }
 
 fn dns_config(errors: &mut ErrorList, path: &Path<'_>, spec: &Value) {

@@ -2,17 +2,22 @@
 
 use serde_json::Value;
 
-use super::{SPEC, metadata_and_spec};
-use crate::field::{BadValue, Error, ErrorList};
+use super::{MIRROR, SPEC, spec_rules};
+use crate::field::{BadValue, Error, ErrorList, Path};
+use crate::go_dump;
 use crate::name;
-use crate::validation::get::{entries, get, int, items, text};
+use crate::validation::check::{internal, internal_list};
+use crate::validation::get::{at, entries, get, int, items, text};
 
 const FIXED: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 
 pub(super) fn validate(pod: &Value, old: &Value) -> ErrorList {
-    let mut errors = metadata_and_spec(pod);
+    let mut errors = spec_rules(pod);
+    annotations(&mut errors, pod, old);
     let (spec, before) = (&pod["spec"], &old["spec"]);
     for list in ["containers", "initContainers"] {
         if !same_containers(&mut errors, list, spec, before) {
@@ -28,14 +33,66 @@ pub(super) fn validate(pod: &Value, old: &Value) -> ErrorList {
     let gated = !items(before, "schedulingGates").is_empty();
     if gated {
         node_selector(&mut errors, spec, before);
+        node_affinity(&mut errors, spec, before);
     }
     if !errors.is_empty() {
         return errors;
     }
-    if fixed_part(spec, gated) != fixed_part(before, gated) {
-        errors.forbidden(&SPEC, FIXED);
+    let munged = munged(spec, before, gated);
+    if munged != *before {
+        let difference = go_dump::difference("core/v1.PodSpec", before, &munged);
+        errors.forbidden(&SPEC, format!("{FIXED}\n{difference}"));
     }
     errors
+}
+
+/// Ephemeral containers come, and stay as they are (KEP-277).
+pub fn ephemeral(pod: &Value, old: &Value) -> ErrorList {
+    if at(old, "/metadata/annotations").is_some_and(|a| get(a, MIRROR).is_some()) {
+        return Error::forbidden(&Path::ROOT, "static pods do not support ephemeral containers").into();
+    }
+    let mut errors = spec_rules(pod);
+    let path = SPEC.child("ephemeralContainers");
+    let new = items(&pod["spec"], "ephemeralContainers");
+    for before in items(&old["spec"], "ephemeralContainers") {
+        let name = text(before, "name");
+        let detail = match new.iter().find(|container| text(container, "name") == name) {
+            None => format!("existing ephemeral containers {name:?} may not be removed\n"),
+            Some(after) if after != before => {
+                let difference = go_dump::difference("core/v1.EphemeralContainer", before, after);
+                format!("existing ephemeral containers {name:?} may not be changed\n{difference}")
+            }
+            Some(_) => continue,
+        };
+        errors.forbidden(&path, detail);
+    }
+    errors
+}
+
+/// Annotations that the kubelet reads as fields.
+pub(super) fn annotations(errors: &mut ErrorList, pod: &Value, old: &Value) {
+    let path = Path::new("metadata.annotations");
+    let of = |pod: &'_ Value| at(pod, "/metadata/annotations").cloned().unwrap_or(Value::Null);
+    let (new, before) = (of(pod), of(old));
+    for (key, value) in before.as_object().into_iter().flatten() {
+        if new.get(key) == Some(value) {
+            continue;
+        }
+        if key.starts_with(APPARMOR) {
+            errors.forbidden(&path.key(key), "may not remove or update AppArmor annotations");
+        }
+        if key == MIRROR {
+            errors.forbidden(&path.key(key), "may not remove or update mirror pod annotation");
+        }
+    }
+    for (key, _) in new.as_object().into_iter().flatten().filter(|(key, _)| before.get(key).is_none()) {
+        if key.starts_with(APPARMOR) {
+            errors.forbidden(&path.key(key), "may not add AppArmor annotations");
+        }
+        if key == MIRROR {
+            errors.forbidden(&path.key(key), "may not add mirror pod annotation");
+        }
+    }
 }
 
 /// Containers stay the same in number, and keep having images. Tells whether the comparison can go on.
@@ -111,27 +168,74 @@ fn node_selector(errors: &mut ErrorList, spec: &Value, old: &Value) {
     }
 }
 
-/// The spec without what may change.
-fn fixed_part(spec: &Value, gated: bool) -> Value {
-    let mut spec = spec.clone();
+/// A gated pod's required node affinity keeps its terms, each of which may only ask for more.
+fn node_affinity(errors: &mut ErrorList, spec: &Value, old: &Value) {
+    let required = |spec: &'_ Value| spec.pointer("/affinity/nodeAffinity").map(|n| n[REQUIRED].clone());
+    let before = required(old).unwrap_or(Value::Null);
+    let terms = items(&before, "nodeSelectorTerms");
+    if terms.is_empty() {
+        return;
+    }
+    let new = required(spec).unwrap_or(Value::Null);
+    let path = SPEC.child("affinity.nodeAffinity");
+    let path = path.child(REQUIRED);
+    let path = path.child("nodeSelectorTerms");
+    let new_terms = items(&new, "nodeSelectorTerms");
+    if new_terms.len() != terms.len() {
+        let shown = internal_list("core/v1.NodeSelectorTerm", get(&new, "nodeSelectorTerms"));
+        let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        return errors.invalid(&path, shown, detail);
+    }
+    for (i, (term, before)) in new_terms.iter().zip(terms).enumerate() {
+        // An empty term matches nothing: anything added to it would match more.
+        let was_empty = ["matchExpressions", "matchFields"].iter().all(|key| items(before, key).is_empty());
+        let keeps = |key: &str| items(before, key).iter().all(|r| items(term, key).contains(r));
+        let grew = term != before;
+        if (was_empty && grew) || !keeps("matchExpressions") || !keeps("matchFields") {
+            let shown = internal("core/v1.NodeSelectorTerm", Some(term));
+            errors.invalid(&path.index(i), shown, "only additions are allowed (no mutations or deletions)");
+        }
+    }
+}
+
+/// The new spec with everything that may change as it was.
+fn munged(spec: &Value, old: &Value, gated: bool) -> Value {
+    let mut munged = spec.clone();
     for list in ["containers", "initContainers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(map) = container.as_object_mut() {
-                map.remove("image");
+        let containers = munged.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for (container, before) in containers.zip(items(old, list)) {
+            set(container, "image", get(before, "image"));
+        }
+    }
+    for key in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
+        set(&mut munged, key, get(old, key));
+    }
+    let seconds = |spec: &Value| int(spec, "terminationGracePeriodSeconds");
+    if seconds(old).is_some_and(|s| s < 0) && seconds(spec) == Some(1) {
+        set(&mut munged, "terminationGracePeriodSeconds", get(old, "terminationGracePeriodSeconds"));
+    }
+    if gated {
+        set(&mut munged, "nodeSelector", get(old, "nodeSelector"));
+        let node = at(old, "/affinity/nodeAffinity");
+        let alone = |spec: &Value| {
+            spec["affinity"].as_object().is_none_or(|a| a.keys().all(|key| key == "nodeAffinity"))
+        };
+        if alone(spec) && alone(old) {
+            set(&mut munged, "affinity", get(old, "affinity"));
+        } else {
+            if munged["affinity"].is_null() {
+                set(&mut munged, "affinity", Some(&serde_json::json!({})));
             }
+            set(&mut munged["affinity"], "nodeAffinity", node);
         }
     }
-    if let Some(map) = spec.as_object_mut() {
-        for key in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-            map.remove(key);
-        }
-        if gated {
-            map.remove("nodeSelector");
-            map.remove("affinity");
-        }
-        if map.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|s| s <= 1) {
-            map.remove("terminationGracePeriodSeconds");
-        }
-    }
-    spec
+    munged
+}
+
+fn set(owner: &mut Value, key: &str, value: Option<&Value>) {
+    let Some(map) = owner.as_object_mut() else { return };
+    match value {
+        Some(value) => map.insert(key.to_owned(), value.clone()),
+        None => map.remove(key),
+    };
 }

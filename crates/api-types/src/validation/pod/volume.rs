@@ -2,16 +2,14 @@
 
 use serde_json::Value;
 
-use super::container::{is_privileged, pull_policy};
-use super::{env, projected};
+use super::container::is_privileged;
+use super::{env, source};
 use crate::field::{ErrorList, Path};
 use crate::name;
 use crate::validation::check;
-use crate::validation::get::{flag, get, items, quantity, text};
+use crate::validation::get::{flag, get, items, text};
 
 const ONE_TYPE: &str = "may not specify more than 1 volume type";
-const HOST_PATH_TYPES: [&str; 8] =
-    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
 /// All sources, in the order in which a second one is found out.
 const SOURCES: [&str; 30] = [
@@ -89,120 +87,23 @@ pub(in crate::validation) fn validate_source(
             continue;
         }
         found = true;
-        validate_kind(errors, &at, kind, source);
+        source::validate(errors, &at, kind, source);
     }
     found
 }
 
-fn validate_kind(errors: &mut ErrorList, path: &Path<'_>, kind: &str, source: &Value) {
-    let need = |errors: &mut ErrorList, key: &str| {
-        if text(source, key).is_empty() {
-            errors.required(&path.child(key), "");
+/// A volume that brings its own claim names it after the pod and itself.
+pub(super) fn claim_names(errors: &mut ErrorList, path: &Path<'_>, pod: &Value) {
+    let owner = text(&pod["metadata"], "name");
+    for (i, volume) in items(&pod["spec"], "volumes").iter().enumerate() {
+        let name = text(volume, "name");
+        if owner.is_empty() || name.is_empty() || get(volume, "ephemeral").is_none() {
+            continue;
         }
-    };
-    match kind {
-        "emptyDir" if get(source, "sizeLimit").is_some_and(|q| quantity(q).signum() < 0) => {
-            let detail = "SizeLimit field must be a valid resource quantity";
-            errors.forbidden(&path.child("sizeLimit"), detail);
+        let claim = format!("{owner}-{name}");
+        for wrong in name::dns1123_subdomain(&claim) {
+            errors.invalid(&path.index(i).child("name"), name, format!("PVC name {claim:?}: {wrong}"));
         }
-        "hostPath" => host_path(errors, path, source),
-        "gitRepo" => {
-            need(errors, "repository");
-            check::descending_path(errors, &path.child("directory"), text(source, "directory"));
-        }
-        "secret" => {
-            need(errors, "secretName");
-            files(errors, path, source);
-        }
-        "configMap" => {
-            need(errors, "name");
-            files(errors, path, source);
-        }
-        "nfs" => {
-            need(errors, "server");
-            need(errors, "path");
-            if !text(source, "path").starts_with('/') {
-                errors.invalid(&path.child("path"), text(source, "path"), "must be an absolute path");
-            }
-        }
-        "persistentVolumeClaim" => need(errors, "claimName"),
-        "rbd" => {
-            if items(source, "monitors").is_empty() {
-                errors.required(&path.child("monitors"), "");
-            }
-            need(errors, "image");
-        }
-        "cephfs" if items(source, "monitors").is_empty() => {
-            errors.required(&path.child("monitors"), "");
-        }
-        "iscsi" => ["targetPortal", "iqn"].into_iter().for_each(|key| need(errors, key)),
-        "glusterfs" => ["endpoints", "path"].into_iter().for_each(|key| need(errors, key)),
-        "awsElasticBlockStore" | "cinder" => need(errors, "volumeID"),
-        "gcePersistentDisk" => need(errors, "pdName"),
-        "azureFile" => ["secretName", "shareName"].into_iter().for_each(|key| need(errors, key)),
-        "flexVolume" => need(errors, "driver"),
-        "vsphereVolume" => need(errors, "volumePath"),
-        "downwardAPI" => {
-            check::mode(errors, path, source, "defaultMode");
-            for file in items(source, "items") {
-                downward_file(errors, path, file);
-            }
-        }
-        "projected" => projected::validate(errors, path, source),
-        "csi" => csi(errors, path, source),
-        "ephemeral" => match get(source, "volumeClaimTemplate") {
-            None => errors.required(&path.child("volumeClaimTemplate"), ""),
-            Some(template) => {
-                let path = path.child("volumeClaimTemplate");
-                super::embedded_metadata(errors, &path.child("metadata"), &template["metadata"]);
-                crate::validation::storage::claim_spec(errors, &path.child("spec"), &template["spec"]);
-            }
-        },
-        "image" => {
-            need(errors, "reference");
-            pull_policy(errors, &path.child("pullPolicy"), text(source, "pullPolicy"));
-        }
-        _ => {}
-    }
-}
-
-fn host_path(errors: &mut ErrorList, path: &Path<'_>, source: &Value) {
-    let at = path.child("path");
-    if text(source, "path").is_empty() {
-        return errors.required(&at, "");
-    }
-    check::no_backsteps(errors, &at, text(source, "path"));
-    let kind = text(source, "type");
-    if !HOST_PATH_TYPES.contains(&kind) {
-        errors.not_supported(&path.child("type"), kind, &HOST_PATH_TYPES);
-    }
-}
-
-fn csi(errors: &mut ErrorList, path: &Path<'_>, source: &Value) {
-    driver_name(errors, &path.child("driver"), text(source, "driver"));
-    if let Some(secret) = get(source, "nodePublishSecretRef") {
-        check::reference_name(errors, &path.child("nodePublishSecretRef"), secret);
-    }
-}
-
-/// The name of a CSI driver.
-pub(in crate::validation) fn driver_name(errors: &mut ErrorList, path: &Path<'_>, driver: &str) {
-    if driver.is_empty() {
-        errors.required(path, "");
-        return;
-    }
-    if driver.len() > name::LABEL_MAX {
-        errors.too_long(path, name::LABEL_MAX);
-    }
-    errors.invalid_each(path, driver, name::dns1123_subdomain_ignoring_case(driver));
-}
-
-/// Mode and items of a volume made from a Secret or ConfigMap.
-fn files(errors: &mut ErrorList, path: &Path<'_>, source: &Value) {
-    check::mode(errors, path, source, "defaultMode");
-    let at = path.child("items");
-    for (i, item) in items(source, "items").iter().enumerate() {
-        key_to_path(errors, &at.index(i), item);
     }
 }
 

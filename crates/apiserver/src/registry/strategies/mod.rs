@@ -4,6 +4,7 @@ mod certificates;
 mod custom;
 mod daemonsets;
 mod definitions;
+mod disabled;
 mod endpoint_slices;
 mod generic;
 mod jobs;
@@ -21,6 +22,7 @@ use api_types::resource::ResourceInfo;
 
 use super::Settings;
 use super::strategy::{Base, Strategy};
+pub use disabled::drop_fields;
 pub use table::traits;
 
 /// Selectable fields that have a second source or a default: group, resource, label, other path, default.

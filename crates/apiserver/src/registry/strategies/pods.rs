@@ -5,6 +5,8 @@ mod resize;
 
 use access::UserInfo;
 use api_types::field::{Error, ErrorList, Path};
+use api_types::quantity::Quantity;
+use api_types::validation;
 use serde_json::{Value, json};
 
 use crate::registry::meta;
@@ -73,6 +75,7 @@ impl Strategy for Pods {
     fn validate_update(&self, subresource: &str, object: &Value, old: &Value) -> ErrorList {
         match subresource {
             "resize" => resize::check(object, old),
+            "ephemeralcontainers" => validation::pod_ephemeral_update(object, old),
             _ => ErrorList::new(),
         }
     }
@@ -187,7 +190,7 @@ pub fn qos_class(pod: &Value) -> &'static str {
             let (request, limit) =
                 (&container["resources"]["requests"][resource], &container["resources"]["limits"][resource]);
             any |= is_set(request) || is_set(limit);
-            all_equal &= is_set(limit) && (request.is_null() || request == limit);
+            all_equal &= is_set(limit) && (request.is_null() || same(request, limit));
         }
     }
     match (any, all_equal) {
@@ -195,6 +198,11 @@ pub fn qos_class(pod: &Value) -> &'static str {
         (true, true) => "Guaranteed",
         (true, false) => "Burstable",
     }
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    let parse = |value: &Value| value.as_str().and_then(|text| text.parse::<Quantity>().ok());
+    a == b || parse(a).is_some_and(|a| parse(b) == Some(a))
 }
 
 /// A quantity that is present and not zero.

@@ -49,6 +49,7 @@ fn generation(group: &str, plural: &str) -> Generation {
         ) => Generation::Spec,
         ("admissionregistration.k8s.io", _) => Generation::Content,
         ("discovery.k8s.io", "endpointslices") => Generation::ContentAndLabels,
+        ("storage.k8s.io", "csidrivers") => Generation::SpecChanges,
         ("", "podtemplates") => Generation::Content,
         ("scheduling.k8s.io", "priorityclasses") => Generation::Constant,
         _ => Generation::None,

@@ -38,8 +38,20 @@ impl Strategy for Claims {
 }
 
 /// The old and the new field for a claim's content say the same (KEP-1495), unless the new one names another namespace.
+/// The old one knows claims and snapshots only.
 fn agree_on_source(claim: &mut Value) {
     let Some(spec) = claim.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let is_old_kind = |source: &Value| match source["kind"].as_str() {
+        Some("PersistentVolumeClaim") => source["apiGroup"].as_str().unwrap_or_default().is_empty(),
+        Some("VolumeSnapshot") => source["apiGroup"] == "snapshot.storage.k8s.io",
+        _ => false,
+    };
+    let has_reference = spec.get("dataSourceRef").is_some_and(|reference| !reference.is_null());
+    if !has_reference
+        && spec.get("dataSource").is_some_and(|source| !source.is_null() && !is_old_kind(source))
+    {
+        spec.remove("dataSource");
+    }
     let present = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
     match (present(spec.get("dataSource")), present(spec.get("dataSourceRef"))) {
         (Some(source), None) => spec.insert("dataSourceRef".into(), source),

@@ -181,5 +181,9 @@ fn check_labels(request: &Request<'_>, namespace: &Value) -> Result<(), Error> {
             errors.push(field::Error::invalid(&labels.key(&key), version, detail));
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(error::invalid(request.resource, request.name, errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(error::invalid(request.resource, text(namespace, "/metadata/name"), errors))
+    }
 }

@@ -6,10 +6,21 @@ use serde_json::{Map, Value};
 
 use super::qos_class;
 
+/// Marks the mirrors of static pods, whose files say what they are.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// Checks a pod whose containers' resources were changed.
 pub fn check(pod: &Value, old: &Value) -> ErrorList {
     let spec = Path::new("spec");
-    let mut errors = validation::for_kind("", "Pod").map(|rules| (rules.create)(pod)).unwrap_or_default();
+    for (found, what) in [
+        (!old["metadata"]["annotations"][MIRROR].is_null(), "static pods cannot be resized"),
+        (old["spec"]["os"]["name"] == "windows", "windows pods cannot be resized"),
+    ] {
+        if found {
+            return Error::forbidden(&Path::ROOT, what).into();
+        }
+    }
+    let mut errors = validation::pod_spec(pod);
     let class = qos_class(old);
     if class != qos_class(pod) {
         errors.push(Error::invalid(&spec, class, "Pod QOS Class may not change as a result of resizing"));

@@ -1,14 +1,22 @@
 //! Warnings about what is accepted and should not be written any more, or does not do what it seems to do.
 
+mod pod;
+mod storage;
+
+use api_types::name;
 use serde_json::Value;
 
 use crate::registry::meta;
+
+use storage::{capacity, claim_spec, csi_driver, storage_class};
+pub use storage::{claim, volume};
 
 /// Warns about an object; the stored one is absent at creation.
 pub type Warnings = fn(&Value, Option<&Value>) -> Vec<String>;
 
 /// Annotation of service accounts that limits the secrets of their pods.
 const ENFORCE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
+const INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
 
 /// Labels of nodes that have another name by now.
 const OLD_NODE_LABELS: [(&str, &str); 5] = [
@@ -28,109 +36,152 @@ const OLD_NODE_LABELS: [(&str, &str); 5] = [
     ),
 ];
 
-/// Volume sources that are no longer worked on.
-const OLD_VOLUMES: [(&str, &str); 9] = [
-    ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
-    ("scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
-    ("flocker", "deprecated in v1.22, non-functional in v1.25+"),
-    ("storageos", "deprecated in v1.22, non-functional in v1.25+"),
-    ("quobyte", "deprecated in v1.22, non-functional in v1.25+"),
-    ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
-    ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
-    ("photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
-    ("gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
-];
-
 /// The warnings of a resource without a strategy of its own.
 pub fn of(group: &str, plural: &str) -> Warnings {
     match (group, plural) {
-        ("", "replicationcontrollers") | ("apps", "deployments" | "replicasets" | "statefulsets") => template,
+        ("", "replicationcontrollers") | ("apps", "deployments" | "replicasets") => named_template,
+        ("apps", "statefulsets") => stateful_set,
         ("batch", "cronjobs") => cron_job,
+        ("", "podtemplates") => |object, _| pod::pod(&object["template"], "template"),
         ("", "serviceaccounts") => service_account,
+        ("networking.k8s.io", "ingresses") => ingress,
+        ("node.k8s.io", "runtimeclasses") => runtime_class,
         ("storage.k8s.io", "csidrivers") => csi_driver,
+        ("storage.k8s.io", "storageclasses") => storage_class,
+        ("storage.k8s.io", "csistoragecapacities") => capacity,
         _ => |_, _| Vec::new(),
     }
 }
 
+/// Why a label should not be used any more.
+fn old_label(label: &str) -> Option<&'static str> {
+    OLD_NODE_LABELS.iter().find(|(old, _)| *old == label).map(|(_, why)| *why)
+}
+
+/// A term of a node selector.
+fn node_term(told: &mut Vec<String>, term: &Value, path: &str) {
+    for (i, requirement) in term["matchExpressions"].as_array().into_iter().flatten().enumerate() {
+        let key = requirement["key"].as_str().unwrap_or_default();
+        if let Some(why) = old_label(key) {
+            told.push(format!("{path}.matchExpressions[{i}].key: {key} is {why}"));
+        }
+    }
+}
+
 /// A pod.
-pub fn pod(pod: &Value, old: Option<&Value>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let name = meta::text(pod, "name");
-    if old.is_none() && name.len() > 63 {
-        warnings.push(format!(
-            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
-            "must be no more than 63 characters"
-        ));
+pub fn pod(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    if old.is_none() {
+        told.extend(label_recommended(object, "the Pod's hostname"));
     }
-    pod_spec(&pod["spec"], "spec", &mut warnings);
-    warnings
+    told.append(&mut pod::pod(object, ""));
+    told
 }
 
-/// A workload with a pod template.
-pub fn template(object: &Value, _old: Option<&Value>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    pod_spec(&object["spec"]["template"]["spec"], "spec.template.spec", &mut warnings);
-    warnings
+/// A name that becomes a part of host names.
+fn label_recommended(object: &Value, what: &str) -> Option<String> {
+    let wrong = name::dns1123_label(meta::text(object, "name"));
+    (!wrong.is_empty()).then(|| {
+        format!(
+            "metadata.name: this is used in {what}, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            wrong.join(" ")
+        )
+    })
 }
 
-fn cron_job(object: &Value, _old: Option<&Value>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let spec = &object["spec"]["jobTemplate"]["spec"]["template"]["spec"];
-    pod_spec(spec, "spec.jobTemplate.spec.template.spec", &mut warnings);
-    warnings
+/// A workload with a pod template. What did not change is not warned about again.
+pub fn template(object: &Value, old: Option<&Value>) -> Vec<String> {
+    if old.is_some_and(|old| old["spec"] == object["spec"]) {
+        return Vec::new();
+    }
+    pod::pod(&object["spec"]["template"], "spec.template")
 }
 
-fn pod_spec(spec: &Value, path: &str, warnings: &mut Vec<String>) {
-    let list = |key: &str| spec[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    for (label, why) in OLD_NODE_LABELS.iter().filter(|(label, _)| spec["nodeSelector"].get(label).is_some())
-    {
-        warnings.push(format!("{path}.nodeSelector[{label}]: {why}"));
+/// As [`template`], for kinds whose name begins those of their pods.
+fn named_template(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    if old.is_none() {
+        told.extend(label_recommended(object, "Pod names and hostnames"));
     }
-    for (i, constraint) in list("topologySpreadConstraints").iter().enumerate() {
-        if constraint["labelSelector"].is_null() {
-            warnings.push(format!(
-                "{path}.topologySpreadConstraints[{i}].labelSelector: a null labelSelector results in matching no pod"
-            ));
-        }
-    }
-    for (i, alias) in list("hostAliases").iter().enumerate() {
-        let ip = &alias["ip"];
-        if list("hostAliases")[..i].iter().any(|before| before["ip"] == *ip) {
-            warnings.push(format!("{path}.hostAliases[{i}].ip: duplicate ip {ip}"));
-        }
-    }
-    for (i, secret) in list("imagePullSecrets").iter().enumerate() {
-        if secret["name"].as_str().unwrap_or_default().is_empty() {
-            warnings.push(format!("{path}.imagePullSecrets[{i}].name: invalid empty name \"\""));
-        }
-    }
-    for (i, volume) in list("volumes").iter().enumerate() {
-        for (kind, why) in OLD_VOLUMES.iter().filter(|(kind, _)| volume.get(kind).is_some()) {
-            warnings.push(format!("{path}.volumes[{i}].{kind}: {why}"));
-        }
-    }
-    for kind in ["initContainers", "containers"] {
-        for (i, container) in list(kind).iter().enumerate() {
-            for (what, resource) in [
-                ("limits", "memory"),
-                ("requests", "memory"),
-                ("limits", "ephemeral-storage"),
-                ("requests", "ephemeral-storage"),
-            ] {
-                let at = format!("{path}.{kind}[{i}].resources.{what}[{resource}]");
-                warnings.extend(fraction(&container["resources"][what][resource], &at));
-            }
-        }
-    }
+    told.append(&mut template(object, old));
+    told
 }
 
-/// Bytes cannot be divided: `100m` of memory was meant to be `100M`.
-fn fraction(quantity: &Value, at: &str) -> Option<String> {
-    let text = quantity.as_str()?;
-    let divided = ["m", "u", "n"]
-        .iter()
-        .any(|unit| text.strip_suffix(unit).is_some_and(|number| !number.ends_with("000")));
-    divided.then(|| format!("{at}: fractional byte value {text:?} is invalid, must be an integer"))
+/// A job.
+pub fn job(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    if old.is_none() {
+        told.extend(label_recommended(object, "Pod names and hostnames"));
+    }
+    job_spec(&mut told, &object["spec"], "spec");
+    told
+}
+
+fn job_spec(told: &mut Vec<String>, spec: &Value, path: &str) {
+    let over = |key: &str, limit: i64| spec[key].as_i64().is_some_and(|count| count > limit);
+    if spec["completionMode"] == "Indexed" && over("completions", 100_000) && over("parallelism", 10_000) {
+        told.push(format!("{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"));
+    }
+    told.append(&mut pod::pod(&spec["template"], &format!("{path}.template")));
+}
+
+fn cron_job(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    if old.is_none() {
+        told.extend(label_recommended(object, "Pod names and hostnames"));
+    }
+    job_spec(&mut told, &object["spec"]["jobTemplate"]["spec"], "spec.jobTemplate.spec");
+    let schedule = object["spec"]["schedule"].as_str().unwrap_or_default();
+    if old.is_some() && schedule.contains("TZ") {
+        told.push("CRON_TZ or TZ used in spec.schedule is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details".to_owned());
+    }
+    told
+}
+
+fn stateful_set(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = template(object, old);
+    if old.is_none_or(|old| old["spec"] != object["spec"]) {
+        let claims = object["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+        for (i, claim) in claims.enumerate() {
+            told.extend(claim_spec(&claim["spec"], &format!("spec.volumeClaimTemplates[{i}].Spec")));
+        }
+    }
+    if object["spec"]["revisionHistoryLimit"].as_i64().is_some_and(|limit| limit < 0) {
+        told.push("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended".to_owned());
+    }
+    told
+}
+
+/// A node.
+pub fn node(object: &Value, _old: Option<&Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    if !object["spec"]["configSource"].is_null() {
+        told.push(
+            "spec.configSource: the spec.configSource field is deprecated and has no effect".to_owned(),
+        );
+    }
+    if object["spec"]["externalID"].as_str().is_some_and(|id| !id.is_empty()) {
+        told.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+    }
+    told
+}
+
+fn ingress(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let has = |ingress: &Value| {
+        meta::field(ingress, "annotations")
+            .is_some_and(|annotations| annotations.get(INGRESS_CLASS).is_some())
+    };
+    if !has(object) || old.is_some() {
+        return Vec::new();
+    }
+    vec![format!("annotation {INGRESS_CLASS:?} is deprecated, please use 'spec.ingressClassName' instead")]
+}
+
+fn runtime_class(object: &Value, _old: Option<&Value>) -> Vec<String> {
+    let labels = object["scheduling"]["nodeSelector"].as_object().into_iter().flatten();
+    labels
+        .filter_map(|(label, _)| Some(format!("scheduling.nodeSelector[{label}]: {}", old_label(label)?)))
+        .collect()
 }
 
 /// A service.
@@ -154,22 +205,6 @@ pub fn service(service: &Value, old: Option<&Value>) -> Vec<String> {
     warnings
 }
 
-/// A claim.
-pub fn claim(claim: &Value, _old: Option<&Value>) -> Vec<String> {
-    let storage = &claim["spec"]["resources"]["requests"]["storage"];
-    fraction(storage, "spec.resources.requests[storage]").into_iter().collect()
-}
-
-/// A persistent volume.
-pub fn volume(volume: &Value, _old: Option<&Value>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if volume["spec"]["persistentVolumeReclaimPolicy"] == "Recycle" {
-        warnings.push("spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.".to_owned());
-    }
-    warnings.extend(fraction(&volume["spec"]["capacity"]["storage"], "spec.capacity[storage]"));
-    warnings
-}
-
 fn service_account(account: &Value, old: Option<&Value>) -> Vec<String> {
     let of = |account: &Value| {
         meta::field(account, "annotations").is_some_and(|a| a.get(ENFORCE_SECRETS).is_some())
@@ -182,30 +217,11 @@ fn service_account(account: &Value, old: Option<&Value>) -> Vec<String> {
     )]
 }
 
-fn csi_driver(driver: &Value, old: Option<&Value>) -> Vec<String> {
-    let spec = &driver["spec"];
-    let asks = spec["tokenRequests"].as_array().is_some_and(|requests| !requests.is_empty());
-    if !asks || old.is_some() || !spec["serviceAccountTokenInSecrets"].is_null() {
-        return Vec::new();
-    }
-    vec!["spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes".to_owned()]
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn fractions_of_bytes() {
-        let check =
-            |text: &str, want: bool| assert_eq!(fraction(&json!(text), "x").is_some(), want, "{text}");
-        check("100m", true);
-        check("1500m", true);
-        check("2000m", false);
-        check("1Gi", false);
-    }
 
     #[test]
     fn pods_with_old_labels() {
