@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(
             difference("core/v1.PodSpec", &old, &new),
             concat!(
-                "@@ -31,7 +31,7 @@\n",
+                "@@ -32,7 +32,7 @@\n",
                 "   \"SELinuxChangePolicy\": null\n",
                 "  },\n",
                 "  \"ImagePullSecrets\": null,\n",

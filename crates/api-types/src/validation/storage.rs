@@ -229,7 +229,6 @@ fn source(errors: &mut ErrorList, spec: &Value) {
             "controllerExpandSecretRef",
             "nodePublishSecretRef",
             "nodeExpandSecretRef",
-            "nodeStageSecretRef",
         ] {
             pod::secret_reference(errors, &path.child(key), get(csi, key));
         }

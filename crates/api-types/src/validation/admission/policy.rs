@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::validate_rule;
+use super::webhook::match_conditions;
 use crate::field::{ErrorList, Path};
 use crate::name;
 use crate::validation::Validator;
@@ -112,6 +113,7 @@ fn common(errors: &mut ErrorList, spec: &Value) {
             }
         }
     }
+    match_conditions(errors, &SPEC.child("matchConditions"), spec);
     let path = SPEC.child("variables");
     for (i, variable) in items(spec, "variables").iter().enumerate() {
         let path = path.index(i);

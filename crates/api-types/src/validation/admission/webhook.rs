@@ -15,6 +15,7 @@ pub static MUTATING_WEBHOOK_CONFIGURATION: Validator =
 pub static VALIDATING_WEBHOOK_CONFIGURATION: Validator =
     Validator { name: name::subdomain_rule, create: configuration, update: |new, _| configuration(new) };
 
+const CONDITIONS_MAX: usize = 64;
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
 const FORM: &str = "; desired format: https://host[/path]";
@@ -62,10 +63,18 @@ fn validate_hook(errors: &mut ErrorList, path: &Path<'_>, hook: &Value) {
     let reinvocation = text(hook, "reinvocationPolicy");
     one_of_if_set(errors, &path.child("reinvocationPolicy"), reinvocation, &["IfNeeded", "Never"]);
     client_config(errors, &path.child("clientConfig"), &hook["clientConfig"]);
-    let at = path.child("matchConditions");
+    match_conditions(errors, &path.child("matchConditions"), hook);
+}
+
+/// Expressions that choose among the requests that the rules name; each has a name of its own.
+pub(super) fn match_conditions(errors: &mut ErrorList, path: &Path<'_>, owner: &Value) {
+    let conditions = items(owner, "matchConditions");
+    if conditions.len() > CONDITIONS_MAX {
+        errors.too_many(path, conditions.len(), CONDITIONS_MAX);
+    }
     let mut seen: Vec<&str> = Vec::new();
-    for (i, condition) in items(hook, "matchConditions").iter().enumerate() {
-        let at = at.index(i);
+    for (i, condition) in conditions.iter().enumerate() {
+        let at = path.index(i);
         let name = text(condition, "name");
         if name.is_empty() {
             errors.required(&at.child("name"), "");

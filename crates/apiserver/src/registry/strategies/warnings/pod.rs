@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use api_types::quantity::Quantity;
 use serde_json::Value;
 
-use super::{claim_spec, old_label};
+use super::{OLD_NODE_LABELS, claim_spec, old_label};
 use crate::registry::meta;
 
 /// Annotations that have become fields.
@@ -90,10 +90,9 @@ fn containers<'v>(spec: &'v Value, path: &str) -> Vec<(&'v Value, String)> {
 }
 
 fn scheduling(told: &mut Vec<String>, spec: &Value, path: &str) {
-    for label in spec["nodeSelector"].as_object().into_iter().flatten().map(|(label, _)| label) {
-        if let Some(why) = old_label(label) {
-            told.push(format!("{path}.nodeSelector[{label}]: {why}"));
-        }
+    for (label, why) in OLD_NODE_LABELS.iter().filter(|(label, _)| spec["nodeSelector"].get(label).is_some())
+    {
+        told.push(format!("{path}.nodeSelector[{label}]: {why}"));
     }
     let node = &spec["affinity"]["nodeAffinity"];
     let place = format!("{path}.affinity.nodeAffinity");
