@@ -58,6 +58,12 @@ pub fn start(server: &Arc<Server>) {
     }
     let services = Arc::new(Replicated(server.aggregator.clone()));
     tokio::spawn(follow(Arc::clone(server), "apiregistration.k8s.io", "apiservices", services));
+    for index in [&server.policies.mutating, &server.policies.validating] {
+        for resource in index.resources() {
+            let replica = Arc::new(Replicated(index.clone()));
+            tokio::spawn(follow(Arc::clone(server), "admissionregistration.k8s.io", resource, replica));
+        }
+    }
     for (group, resource) in NodeGraph::RESOURCES {
         let nodes = Arc::new(Replicated(server.nodes.clone()));
         tokio::spawn(follow(Arc::clone(server), group, resource, nodes));

@@ -15,6 +15,7 @@ use storage::Store;
 
 use crate::access_config;
 use crate::admission::Reader;
+use crate::admission::policy::Policies;
 use crate::admission::webhook::Webhooks;
 use crate::aggregation::Aggregator;
 use crate::allocation::Allocators;
@@ -48,6 +49,8 @@ pub struct Server {
     pub definitions: Arc<Definitions>,
     /// Group versions that other servers serve.
     pub aggregator: Arc<Aggregator>,
+    /// Admission policies.
+    pub policies: Arc<Policies>,
     /// Admission webhooks.
     pub webhooks: Arc<Webhooks>,
     /// Finds the services behind extensions.
@@ -164,6 +167,7 @@ async fn build(
     let aggregator = Aggregator::new(identity, resolver.clone())
         .context("cannot read --proxy-client-cert-file or --proxy-client-key-file")?;
     let aggregator = Arc::new(aggregator);
+    let policies = Policies::new(registry.clone(), Arc::clone(&authorizer));
     let webhooks = Webhooks::new(resolver.clone(), registry.clone(), registry.clone());
     let server = Arc::new(Server {
         in_flight: InFlight::new(
@@ -178,6 +182,7 @@ async fn build(
         nodes,
         definitions: Arc::default(),
         aggregator,
+        policies,
         webhooks,
         resolver,
         tokens,

@@ -111,6 +111,7 @@ pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
         authorizer: Arc::clone(&server.authorizer),
         rbac: Arc::clone(&server.rbac),
         objects: Arc::clone(&server.registry) as _,
+        policies: Arc::clone(&server.policies),
         webhooks: Arc::clone(&server.webhooks),
         api_audiences: server.tokens.audiences.clone(),
     };

@@ -8,7 +8,9 @@
 mod metrics;
 mod notes;
 pub mod plugins;
+pub mod policy;
 mod reinvocation;
+pub mod scene;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -181,6 +183,21 @@ pub trait Versions: Send + Sync {
     /// # Errors
     /// The object cannot be converted.
     async fn convert(&self, from: &ResourceInfo, to: &ResourceInfo, object: &Value) -> Result<Value, Error>;
+
+    /// The row of a kind in a version, if it is served.
+    fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<ResourceInfo>>;
+
+    /// An object of `row` in its version, with `kind` and `apiVersion`, as the cache holds it.
+    ///
+    /// # Errors
+    /// Storage cannot be reached; the object cannot be converted.
+    async fn get(&self, row: &ResourceInfo, namespace: &str, name: &str) -> Result<Option<Value>, Error>;
+
+    /// All objects of `row` in a namespace ("" for all) likewise.
+    ///
+    /// # Errors
+    /// As for `get`.
+    async fn list(&self, row: &ResourceInfo, namespace: &str) -> Result<Vec<Value>, Error>;
 }
 
 /// The enabled plugins, in the order in which they run.

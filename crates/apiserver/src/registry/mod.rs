@@ -248,6 +248,29 @@ impl admission::Versions for Registry {
         let (from, to) = (endpoint(from)?, endpoint(to)?);
         to.from_hub(from.to_hub(object)?.into_owned())
     }
+
+    fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<ResourceInfo>> {
+        let table = self.endpoints.load();
+        let mut rows = table.values().flatten().map(|endpoint| &endpoint.info);
+        rows.find(|row| row.group == group && row.version == version && row.kind == kind).cloned()
+    }
+
+    async fn get(&self, row: &ResourceInfo, namespace: &str, name: &str) -> Result<Option<serde_json::Value>> {
+        let endpoint = self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)?;
+        let found = endpoint.store()?.get(namespace, name, Freshness::Any).await;
+        found.map_err(endpoint::storage_error)?.map(|object| whole(&endpoint, &object)).transpose()
+    }
+
+    async fn list(&self, row: &ResourceInfo, namespace: &str) -> Result<Vec<serde_json::Value>> {
+        let endpoint = self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)?;
+        let query = storage::ListQuery {
+            selection: storage::Selection::all().namespace(namespace),
+            at: storage::ListAt::Fresh(Freshness::Any),
+            ..storage::ListQuery::default()
+        };
+        let page = endpoint.store()?.list(&query).await.map_err(endpoint::storage_error)?;
+        page.items.iter().map(|object| whole(&endpoint, object)).collect()
+    }
 }
 
 #[async_trait]
@@ -264,4 +287,10 @@ impl access::Lookup for Registry {
         }
         None
     }
+}
+
+/// A stored object in the served version, with `kind` and `apiVersion`.
+fn whole(endpoint: &Endpoint, object: &storage::Object) -> Result<serde_json::Value> {
+    let value = endpoint.value(object)?;
+    Ok(crate::http::respond::of_kind(&endpoint.info.api_version(), &endpoint.info.kind, value))
 }

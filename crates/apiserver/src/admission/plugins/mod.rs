@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use access::authz::{Authorizer, Rbac};
 
+use super::policy::Policies;
 use super::webhook::Webhooks;
 use super::{Chain, Plugin};
 use crate::loopback::Objects;
@@ -51,6 +52,8 @@ pub struct Dependencies {
     pub rbac: Arc<Rbac>,
     /// Writes in the server's own name: used quota.
     pub objects: Arc<dyn Objects>,
+    /// The policies that administrators have bound.
+    pub policies: Arc<Policies>,
     /// The webhooks that administrators have registered.
     pub webhooks: Arc<Webhooks>,
     /// The audiences that identify this server.
@@ -123,9 +126,9 @@ const ALL: &[(&str, bool, Make)] = &[
     ("NodeDeclaredFeatureValidator", true, Make::Absent),
     ("JobValidation", true, Make::Absent),
     ("PodResizeValidator", true, Make::Absent),
-    ("MutatingAdmissionPolicy", true, Make::Absent),
+    ("MutatingAdmissionPolicy", true, Make::Plugin(|with| with.policies.mutating_plugin())),
     ("MutatingAdmissionWebhook", true, Make::Plugin(|with| with.webhooks.mutating_plugin())),
-    ("ValidatingAdmissionPolicy", true, Make::Absent),
+    ("ValidatingAdmissionPolicy", true, Make::Plugin(|with| with.policies.validating_plugin())),
     ("ValidatingAdmissionWebhook", true, Make::Plugin(|with| with.webhooks.validating_plugin())),
     ("ResourceQuota", true, Make::Plugin(resource_quota::make)),
     ("AlwaysDeny", false, Make::Plugin(always::make_deny)),

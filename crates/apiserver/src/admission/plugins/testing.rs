@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::Dependencies;
+use crate::admission::policy::Policies;
 use crate::admission::webhook::Webhooks;
 use crate::admission::{Operation, Plugin, Reader, Request, Versions};
 use crate::error::Result;
@@ -69,6 +70,19 @@ impl Versions for World {
     async fn convert(&self, _: &ResourceInfo, _: &ResourceInfo, object: &Value) -> Result<Value> {
         Ok(object.clone())
     }
+
+    fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<ResourceInfo>> {
+        api_types::resource::find_kind(group, version, kind)
+    }
+
+    async fn get(&self, row: &ResourceInfo, namespace: &str, name: &str) -> Result<Option<Value>> {
+        Ok(self.at(&format!("{}/{}/{namespace}/{name}", row.group, row.plural)))
+    }
+
+    async fn list(&self, row: &ResourceInfo, namespace: &str) -> Result<Vec<Value>> {
+        let prefix = format!("{}/{}/{namespace}", row.group, row.plural);
+        Ok(self.0.lock().iter().filter(|(path, _)| path.starts_with(&prefix)).map(|(_, o)| o.clone()).collect())
+    }
 }
 
 #[async_trait]
@@ -110,6 +124,7 @@ pub(super) fn dependencies(world: &Arc<World>) -> Dependencies {
         authorizer: Arc::new(Authorizer::new(vec![Mode::Rbac(rbac.clone())])),
         rbac,
         objects: world.clone(),
+        policies: Policies::new(world.clone(), Arc::new(Authorizer::new(vec![Mode::Rbac(Arc::new(Rbac::new()))]))),
         webhooks: Webhooks::new(world.clone(), world.clone(), world.clone()),
         api_audiences: vec!["api".into()],
     }

@@ -185,7 +185,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn read(rule: &Value) -> Self {
+    /// Reads one entry.
+    pub fn read(rule: &Value) -> Self {
         let list = |key: &str| {
             let texts = rule[key].as_array().into_iter().flatten().filter_map(Value::as_str);
             texts.map(str::to_owned).collect::<Vec<_>>()
@@ -207,7 +208,7 @@ impl Rule {
     }
 
     /// Whether the rule takes the request if its resource is `row`.
-    fn takes(&self, request: &Request<'_>, row: &ResourceInfo) -> bool {
+    pub fn takes(&self, request: &Request<'_>, row: &ResourceInfo) -> bool {
         holds(&self.groups, &row.group)
             && holds(&self.versions, &row.version)
             && self.takes_resource(&row.plural, request.subresource)
@@ -216,7 +217,7 @@ impl Rule {
     }
 
     /// Whether group and version alone could keep the rule from taking the request.
-    fn could_take(&self, request: &Request<'_>) -> bool {
+    pub fn could_take(&self, request: &Request<'_>) -> bool {
         self.takes_resource(&request.resource.plural, request.subresource)
             && self.takes_scope(request)
             && self.takes_operation(request.operation)

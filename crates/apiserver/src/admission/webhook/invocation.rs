@@ -36,7 +36,7 @@ pub async fn candidates(index: &Index, request: &Request<'_>) -> Result<Vec<Arc<
 }
 
 /// Hooks and policies must stay reparable, and who may do what must not depend on a hook.
-fn is_exempt(request: &Request<'_>) -> bool {
+pub fn is_exempt(request: &Request<'_>) -> bool {
     match &*request.resource.group {
         "admissionregistration.k8s.io" => true,
         "authentication.k8s.io" | "authorization.k8s.io" => request.resource.key_prefix.is_empty(),
@@ -65,7 +65,7 @@ pub async fn of(
 }
 
 /// Whether a selector takes the object as it is or as it was.
-fn selects_object(selector: &Selector, request: &Request<'_>) -> bool {
+pub fn selects_object(selector: &Selector, request: &Request<'_>) -> bool {
     let selected =
         |object: &Value| object.get("metadata").is_some_and(|metadata| selector.matches(&metadata["labels"]));
     selector.is_everything()
@@ -75,7 +75,7 @@ fn selects_object(selector: &Selector, request: &Request<'_>) -> bool {
 
 /// Whether a selector takes the namespace of the request. Cluster-scoped objects other than namespaces have none, and
 /// are taken by every selector.
-async fn selects_namespace(selector: &Selector, request: &Request<'_>, reader: &dyn Reader) -> Result<bool> {
+pub async fn selects_namespace(selector: &Selector, request: &Request<'_>, reader: &dyn Reader) -> Result<bool> {
     if selector.is_everything() {
         return Ok(true);
     }

@@ -25,7 +25,8 @@ mod validate;
 
 use std::sync::Arc;
 
-pub use hook::Hook;
+pub use hook::{Hook, Rule};
+pub(super) use invocation::{is_exempt, selects_namespace, selects_object};
 pub use index::Index;
 use reports::Reports;
 

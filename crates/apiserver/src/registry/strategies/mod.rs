@@ -6,6 +6,7 @@ mod daemonsets;
 mod definitions;
 mod disabled;
 mod endpoint_slices;
+mod expressions;
 mod generic;
 mod jobs;
 mod namespaces;
@@ -54,7 +55,10 @@ pub fn of(info: &ResourceInfo, settings: &Settings) -> Arc<dyn Strategy> {
         ("batch", "jobs") => Arc::new(jobs::Jobs::new(base)),
         ("discovery.k8s.io", "endpointslices") => Arc::new(endpoint_slices::EndpointSlices::new(base)),
         ("certificates.k8s.io", "certificatesigningrequests") => Arc::new(certificates::Requests::new(base)),
-        _ => Arc::new(generic::Generic::new(base, &info.group, &info.plural)),
+        (group, plural) => match expressions::of(group, plural) {
+            Some(compile) => Arc::new(expressions::Expressions::new(base, group, plural, compile)),
+            None => Arc::new(generic::Generic::new(base, group, plural)),
+        },
     }
 }
 
