@@ -11,9 +11,11 @@
 //!
 //! An evaluation ends: it does nothing asynchronous, its depth is bounded, and its [`Meter`] stops it.
 //!
-//! This crate knows nothing of requests, policies or custom resources; authorization is asked through
+//! This crate knows what a request looks like to an expression ([`admission`]) and nothing else of requests, policies or
+//! custom resources; authorization is asked through
 //! [`Authorizer`].
 
+pub mod admission;
 mod ast;
 mod check;
 mod cost;

@@ -1,114 +1,17 @@
 //! What expressions of policies and webhooks see of a request: `object`, `oldObject`, `request`, `params`,
-//! `namespaceObject`, `authorizer`.
+//! `namespaceObject`, `authorizer`; declared by [`expression::admission`].
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use access::UserInfo;
 use access::authz::{Attributes, Authorizer, SelectorOperator, SelectorRequirement};
 use api_types::resource::ResourceInfo;
 use api_types::selector::{Operator, Selector};
-use expression::{AccessCheck, AuthorizerDecision, Environment, Type, Value as Cel};
+use expression::{AccessCheck, AuthorizerDecision, Value as Cel};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::{Operation, Request, kind_of};
-
-/// The variables of every policy and match condition, `params` and `variables` aside.
-pub fn environment() -> &'static Environment {
-    static BASE: LazyLock<Environment> = LazyLock::new(|| {
-        Environment::new()
-            .with("object", Type::Dyn)
-            .with("oldObject", Type::Dyn)
-            .with("request", request_type())
-            .with("namespaceObject", namespace_type())
-            .with("authorizer", Type::AUTHORIZER)
-            .with("authorizer.requestResource", Type::RESOURCE_CHECK)
-    });
-    &BASE
-}
-
-fn fields<const N: usize>(fields: [(&str, Type); N]) -> impl Iterator<Item = (String, Type)> {
-    fields.into_iter().map(|(name, t)| (name.to_owned(), t))
-}
-
-fn texts() -> Type {
-    Type::list(Type::String)
-}
-
-fn request_type() -> Type {
-    let triple = |name: &str, last: &str| {
-        Type::object(name, fields([("group", Type::String), ("version", Type::String), (last, Type::String)]))
-    };
-    let kind = || triple("kubernetes.GroupVersionKind", "kind");
-    let resource = || triple("kubernetes.GroupVersionResource", "resource");
-    let user = Type::object(
-        "kubernetes.UserInfo",
-        fields([
-            ("username", Type::String),
-            ("uid", Type::String),
-            ("groups", texts()),
-            ("extra", Type::map(Type::String, texts())),
-        ]),
-    );
-    Type::object(
-        "kubernetes.AdmissionRequest",
-        fields([
-            ("kind", kind()),
-            ("resource", resource()),
-            ("subResource", Type::String),
-            ("requestKind", kind()),
-            ("requestResource", resource()),
-            ("requestSubResource", Type::String),
-            ("name", Type::String),
-            ("namespace", Type::String),
-            ("operation", Type::String),
-            ("userInfo", user),
-            ("dryRun", Type::Bool),
-            ("options", Type::Dyn),
-        ]),
-    )
-}
-
-fn namespace_type() -> Type {
-    let strings = || Type::map(Type::String, Type::String);
-    let metadata = Type::object(
-        "kubernetes.NamespaceMetadata",
-        fields([
-            ("name", Type::String),
-            ("generateName", Type::String),
-            ("namespace", Type::String),
-            ("labels", strings()),
-            ("annotations", strings()),
-            ("UID", Type::String),
-            ("creationTimestamp", Type::Timestamp),
-            ("deletionGracePeriodSeconds", Type::Int),
-            ("deletionTimestamp", Type::Timestamp),
-            ("generation", Type::Int),
-            ("resourceVersion", Type::String),
-            ("finalizers", texts()),
-        ]),
-    );
-    let condition = Type::object(
-        "kubernetes.NamespaceCondition",
-        fields([
-            ("status", Type::String),
-            ("type", Type::String),
-            ("lastTransitionTime", Type::Timestamp),
-            ("message", Type::String),
-            ("reason", Type::String),
-        ]),
-    );
-    let spec = Type::object("kubernetes.NamespaceSpec", fields([("finalizers", texts())]));
-    let status = fields([("conditions", Type::list(condition)), ("phase", Type::String)]);
-    Type::object(
-        "kubernetes.Namespace",
-        fields([
-            ("metadata", metadata),
-            ("spec", spec),
-            ("status", Type::object("kubernetes.NamespaceStatus", status)),
-        ]),
-    )
-}
 
 /// What expressions see of one request, in the version that a rule named.
 pub struct Scene {
@@ -147,7 +50,7 @@ impl Scene {
         }
     }
 
-    /// The value of a variable of [`environment`], or of `params`.
+    /// The value of a variable of [`expression::admission::environment`], or of `params`.
     pub fn variable(&self, name: &str) -> Option<Cel<'_>> {
         Some(match name {
             "object" => Cel::from_json(&self.object),
@@ -174,8 +77,7 @@ fn shown_request(request: &Request<'_>, row: &ResourceInfo) -> Value {
         let [group, version, kind] = kind_of(row, request.subresource);
         json!({"group": group, "version": version, "kind": kind})
     };
-    let resource =
-        |row: &ResourceInfo| json!({"group": &*row.group, "version": &*row.version, "resource": &*row.plural});
+    let resource = |row: &ResourceInfo| json!({"group": &*row.group, "version": &*row.version, "resource": &*row.plural});
     let operation = match request.operation {
         Operation::Create => "CREATE",
         Operation::Update => "UPDATE",
@@ -213,8 +115,11 @@ struct Asking {
 impl expression::Authorizer for Asking {
     fn decide(&self, check: &AccessCheck) -> AuthorizerDecision {
         let account = check.service_account.as_ref().map(|(namespace, name)| {
-            let groups =
-                ["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}"), "system:authenticated".into()];
+            let groups = [
+                "system:serviceaccounts".into(),
+                format!("system:serviceaccounts:{namespace}"),
+                "system:authenticated".into(),
+            ];
             UserInfo::new(format!("system:serviceaccount:{namespace}:{name}"), groups)
         });
         let user = account.as_ref().unwrap_or(&self.user);

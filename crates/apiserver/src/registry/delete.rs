@@ -133,7 +133,8 @@ impl Registry {
             };
         }
         let old = endpoint.value(stored)?;
-        self.admit_delete(request, name, &options.raw, options.dry_run, &old).await?;
+        // Admission reads the request's own name: a deletion of a collection names nothing.
+        self.admit_delete(request, &request.name, &options.raw, options.dry_run, &old).await?;
         let plan = self.plan(request, &old, options);
         let was_removed = matches!(plan, Plan::Remove(_) | Plan::MarkAndRemove(_));
         let last = match plan {

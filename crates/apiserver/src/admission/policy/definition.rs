@@ -7,7 +7,6 @@ use expression::{Environment, Program, Type};
 use serde_json::Value;
 
 use super::constraints::Constraints;
-use crate::admission::scene;
 
 /// A policy, ready to judge requests.
 #[derive(Debug)]
@@ -101,7 +100,7 @@ fn compile(object: &Value) -> (Policy, ErrorList) {
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         [group.to_owned(), version.to_owned(), text(kind, "kind")]
     });
-    let mut base = scene::environment().clone();
+    let mut base = expression::admission::environment().clone();
     if param_kind.is_some() {
         base = base.with("params", Type::Dyn);
     }
@@ -133,7 +132,9 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 impl Compiler {
     fn environment(&self) -> Environment {
-        self.base.clone().with("variables", Type::object("kubernetes.variables", self.variables.iter().cloned()))
+        self.base
+            .clone()
+            .with("variables", Type::object("kubernetes.variables", self.variables.iter().cloned()))
     }
 
     fn variables(&mut self, spec: &Value) -> Vec<(String, Expression)> {
@@ -142,7 +143,8 @@ impl Compiler {
         for (i, variable) in items(spec, "variables") {
             let path = at.index(i);
             let environment = self.environment();
-            let compiled = self.expression(&environment, &path.child("expression"), text(variable, "expression"), &[]);
+            let compiled =
+                self.expression(&environment, &path.child("expression"), text(variable, "expression"), &[]);
             let declared = compiled.program.as_ref().map_or(Type::Dyn, |p| p.result_type().clone());
             let name = text(variable, "name").to_owned();
             self.variables.push((name.clone(), declared));
@@ -173,8 +175,9 @@ impl Compiler {
             let source = text(validation, "expression");
             let expression = self.expression(&environment, &path.child("expression"), source, &["bool"]);
             let source = text(validation, "messageExpression");
-            let message_expression = (!source.trim().is_empty())
-                .then(|| self.expression(&environment, &path.child("messageExpression"), source, &["string"]));
+            let message_expression = (!source.trim().is_empty()).then(|| {
+                self.expression(&environment, &path.child("messageExpression"), source, &["string"])
+            });
             compiled.push(Validation {
                 expression,
                 message: text(validation, "message").trim().to_owned(),
@@ -216,8 +219,12 @@ impl Compiler {
                 "JSONPatch" => {
                     let path = path.child("jsonPatch");
                     let source = text(&mutation["jsonPatch"], "expression");
-                    let expression =
-                        self.expression(&environment, &path.child("expression"), source, &["list(JSONPatch)"]);
+                    let expression = self.expression(
+                        &environment,
+                        &path.child("expression"),
+                        source,
+                        &["list(JSONPatch)"],
+                    );
                     compiled.push(Mutation::Patch(expression));
                 }
                 _ => {}

@@ -54,7 +54,9 @@ impl MutatingAdmissionPolicy {
     /// Runs a policy under each of its bindings.
     async fn run(&self, bound: &Bound, request: &mut Request<'_>, reader: &dyn Reader) -> Result<()> {
         let policy = &*bound.policy;
-        let Some(row) = policy.constraints.row(request, &*self.0.versions, reader).await? else { return Ok(()) };
+        let Some(row) = policy.constraints.row(request, &*self.0.versions, reader).await? else {
+            return Ok(());
+        };
         for binding in &bound.bindings {
             if !invocation::is_bound(&self.0, binding, request, reader).await? {
                 continue;
@@ -130,7 +132,8 @@ impl MutatingAdmissionPolicy {
 }
 
 fn name_of(param: Option<&Value>) -> String {
-    let text = |key: &str| param.and_then(|param| param["metadata"][key].as_str()).unwrap_or_default().to_owned();
+    let text =
+        |key: &str| param.and_then(|param| param["metadata"][key].as_str()).unwrap_or_default().to_owned();
     format!("{}/{}", text("namespace"), text("name"))
 }
 

@@ -34,22 +34,34 @@ pub async fn of(
     let named = text("namespace");
     let namespace = match (row.namespaced, named) {
         (true, "") if request.namespace.is_empty() => {
-            return Err("cannot use namespaced paramRef in policy binding that matches cluster-scoped resources".into());
+            return Err(
+                "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"
+                    .into(),
+            );
         }
         (true, "") => request.namespace,
         (true, named) => named,
         (false, "") => "",
-        (false, _) => return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into()),
+        (false, _) => {
+            return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".into());
+        }
     };
     let found = match text("name") {
         "" => {
             let selector = Selector::from_value(&reference["selector"])
                 .map_err(|_| "paramRef.selector cannot be read".to_owned())?;
-            let mut objects = policies.versions.list(&row, namespace).await.map_err(|error| error.to_string())?;
+            let mut objects =
+                policies.versions.list(&row, namespace).await.map_err(|error| error.to_string())?;
             objects.retain(|object| selector.matches(&object["metadata"]["labels"]));
             objects
         }
-        name => policies.versions.get(&row, namespace, name).await.map_err(|error| error.to_string())?.into_iter().collect(),
+        name => policies
+            .versions
+            .get(&row, namespace, name)
+            .await
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .collect(),
     };
     if found.is_empty() && text("parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".into());

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 /// The object with an apply configuration merged in; nobody comes to own what it sets.
 pub fn merged(schema: &Schema, object: &Value, configuration: &Cel<'_>) -> Result<Value, String> {
-    let configuration = configuration.to_json().ok_or("error applying patch: the configuration is no object")?;
+    let configuration =
+        configuration.to_json().ok_or("error applying patch: the configuration is no object")?;
     let mut atomic = Vec::new();
     atomic_fields(schema, &configuration, "", &mut atomic);
     if !atomic.is_empty() {
@@ -17,8 +18,9 @@ pub fn merged(schema: &Schema, object: &Value, configuration: &Cel<'_>) -> Resul
             atomic.join(", ")
         ));
     }
-    apply::check(schema, &configuration)
-        .map_err(|why| format!("error applying patch: failed to convert patch object to typed object: {why}"))?;
+    apply::check(schema, &configuration).map_err(|why| {
+        format!("error applying patch: failed to convert patch object to typed object: {why}")
+    })?;
     Ok(apply::merge(schema, object, &configuration))
 }
 
@@ -76,17 +78,24 @@ fn fault(object: &Value, operation: &Value) -> String {
     let parent = object.pointer(above);
     match (name, parent) {
         ("remove", Some(Value::Object(_))) => {
-            format!("error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value")
+            format!(
+                "error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value"
+            )
         }
         ("remove", Some(Value::Array(_))) => {
-            format!("error in remove for path: '{path}': Unable to access invalid index: {key}: invalid index referenced")
+            format!(
+                "error in remove for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
+            )
         }
         ("replace", Some(Value::Object(_) | Value::Array(_))) => {
             format!("replace operation does not apply: doc is missing key: {path}: missing value")
         }
         ("test", Some(_)) => format!("testing value {path} failed: test failed"),
         ("move" | "copy", _) => {
-            format!("{name} operation does not apply: doc is missing from path: {}: missing value", text("from"))
+            format!(
+                "{name} operation does not apply: doc is missing from path: {}: missing value",
+                text("from")
+            )
         }
         ("add" | "remove" | "replace" | "test", _) => {
             format!("{name} operation does not apply: doc is missing path: {path:?}: missing value")

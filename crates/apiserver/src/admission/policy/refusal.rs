@@ -7,7 +7,13 @@ use crate::admission::Request;
 use crate::error::{self, Error};
 
 /// A refusal by a validating policy; `reason` is that of the validation, "" for the default.
-pub fn denied(request: &Request<'_>, policy: &str, binding: Option<&str>, message: &str, reason: &str) -> Error {
+pub fn denied(
+    request: &Request<'_>,
+    policy: &str,
+    binding: Option<&str>,
+    message: &str,
+    reason: &str,
+) -> Error {
     let message = match binding {
         Some(binding) => {
             format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {message}")

@@ -41,9 +41,9 @@ impl<'a> Stage<'a> {
         let left = *self.budget.lock();
         let mut meter = Meter::new(CALL_LIMIT);
         let outcome = match &expression.program {
-            Ok(program) => program.evaluate(&self, &mut meter).map_err(|error| {
-                format!("expression '{}' resulted in error: {error}", expression.source)
-            }),
+            Ok(program) => program
+                .evaluate(&self, &mut meter)
+                .map_err(|error| format!("expression '{}' resulted in error: {error}", expression.source)),
             Err(problem) => Err(format!("compilation error: {problem}")),
         };
         if meter.spent() > left {
@@ -74,9 +74,13 @@ impl<'a> Fields<'a> for Stage<'a> {
         let outcome = match &self.policy.variables[at].1.program {
             Ok(program) => program.evaluate(&self, meter).map_err(|error| match error {
                 Error::CostLimit => Error::CostLimit,
-                Error::Failed(why) => Error::new(format!("composited variable {name:?} fails to evaluate: {why}")),
+                Error::Failed(why) => {
+                    Error::new(format!("composited variable {name:?} fails to evaluate: {why}"))
+                }
             }),
-            Err(problem) => Err(Error::new(format!("composited variable {name:?} fails to compile: {problem}"))),
+            Err(problem) => {
+                Err(Error::new(format!("composited variable {name:?} fails to compile: {problem}")))
+            }
         };
         self.computed.lock()[at] = Some(outcome.clone());
         Some(outcome)

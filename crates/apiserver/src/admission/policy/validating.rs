@@ -71,7 +71,9 @@ impl ValidatingAdmissionPolicy {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let policy = &*bound.policy;
-        let Some(row) = policy.constraints.row(request, &*self.0.versions, reader).await? else { return Ok(()) };
+        let Some(row) = policy.constraints.row(request, &*self.0.versions, reader).await? else {
+            return Ok(());
+        };
         let mut scene: Option<Scene> = None;
         for binding in &bound.bindings {
             if !invocation::is_bound(&self.0, binding, request, reader).await? {
@@ -82,7 +84,8 @@ impl ValidatingAdmissionPolicy {
                 Err(why) => {
                     if !policy.fails_open && outcome.refusal.is_none() {
                         let message = format!("failed to configure binding: {why}");
-                        outcome.refusal = Some(refusal::denied(request, &policy.name, Some(&binding.name), &message, ""));
+                        outcome.refusal =
+                            Some(refusal::denied(request, &policy.name, Some(&binding.name), &message, ""));
                     }
                     continue;
                 }
@@ -113,7 +116,8 @@ fn apply(policy: &Policy, binding: &Binding, scene: &Scene, request: &Request<'_
             match action.as_str() {
                 "Deny" if outcome.refusal.is_none() => {
                     let Denial { message, reason, .. } = &denial;
-                    let refusal = refusal::denied(request, &policy.name, Some(&binding.name), message, reason);
+                    let refusal =
+                        refusal::denied(request, &policy.name, Some(&binding.name), message, reason);
                     outcome.refusal = Some(refusal);
                 }
                 "Warn" => request.warnings.push(format!(
@@ -121,9 +125,16 @@ fn apply(policy: &Policy, binding: &Binding, scene: &Scene, request: &Request<'_
                     policy.name, binding.name, denial.message
                 )),
                 "Audit" => {
-                    let entry =
-                        refusal::audit_entry(&policy.name, &binding.name, &binding.actions, denial.index, &denial.message);
-                    request.annotations.add("validation.policy.admission.k8s.io/validation_failure", entry.to_string());
+                    let entry = refusal::audit_entry(
+                        &policy.name,
+                        &binding.name,
+                        &binding.actions,
+                        denial.index,
+                        &denial.message,
+                    );
+                    request
+                        .annotations
+                        .add("validation.policy.admission.k8s.io/validation_failure", entry.to_string());
                 }
                 _ => {}
             }

@@ -99,14 +99,20 @@ fn device_claim(spec: &Path<'_>, claim: &Value) -> ErrorList {
 
 fn selectors(errors: &mut ErrorList, path: &Path<'_>, selectors: &Value) {
     for (i, selector) in selectors.as_array().into_iter().flatten().enumerate() {
-        let Some(source) = selector["cel"]["expression"].as_str().filter(|source| !source.is_empty()) else { continue };
+        let Some(source) = selector["cel"]["expression"].as_str().filter(|source| !source.is_empty()) else {
+            continue;
+        };
         let path = path.index(i);
         let path = path.child("cel");
         let at = path.child("expression");
         match DEVICES.compile(source) {
             Ok(program) if program.result_type().is_dyn() || matches!(program.result_type(), Type::Bool) => {}
             Ok(program) => {
-                errors.invalid(&at, source, format!("must evaluate to bool or the unknown type, not {}", program.result_type()));
+                errors.invalid(
+                    &at,
+                    source,
+                    format!("must evaluate to bool or the unknown type, not {}", program.result_type()),
+                );
             }
             Err(error) => errors.invalid(&at, source, format!("compilation failed: {error}")),
         }
