@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::hook_server::{HookServer, Seen};
 use crate::server::Server;
@@ -56,6 +57,34 @@ async fn register(server: &Server, port: u16) {
     assert_eq!(made.code, 201, "{}", made.message());
 }
 
+/// Watches arrive event by event, and connections can be upgraded.
+async fn streams_pass(server: &Server) {
+    let bears = "/apis/toys.example.com/v1/namespaces/default/bears";
+    for (path, upgrade) in [(format!("{bears}?watch=1"), false), (format!("{bears}/ted/echo"), true)] {
+        let mut stream = server.connect().await.expect("a connection");
+        let more = if upgrade { "Connection: Upgrade\r\nUpgrade: echo\r\n" } else { "" };
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer admintoken\r\n{more}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let (mut seen, mut sent) = (Vec::new(), false);
+        let wanted = if upgrade { "hello" } else { "ADDED" };
+        let reading = async {
+            while !String::from_utf8_lossy(&seen).contains(wanted) {
+                let mut buffer = [0; 1024];
+                let count = stream.read(&mut buffer).await.expect("read");
+                assert!(count > 0, "ended after {}", String::from_utf8_lossy(&seen));
+                seen.extend_from_slice(&buffer[..count]);
+                if upgrade && !sent && seen.ends_with(b"\r\n\r\n") {
+                    assert!(seen.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&seen));
+                    stream.write_all(b"hello").await.expect("sent");
+                    sent = true;
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), reading).await.expect(wanted);
+    }
+}
+
 fn reason(object: &Value) -> &str {
     object["status"]["conditions"][0]["reason"].as_str().unwrap_or_default()
 }
@@ -95,6 +124,8 @@ async fn another_servers_group_is_served_as_our_own() {
     // Whoever may not ask us does not get through to the other server.
     let refused = server.ask_as(&[("authorization", "Bearer usertoken")], Method::GET, bears, None).await;
     assert_eq!(refused.code, 403, "{}", refused.message());
+
+    streams_pass(&server).await;
 
     let groups = server.get("/apis").await.body;
     let mut groups = groups["groups"].as_array().expect("groups").iter();

@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use futures::{StreamExt as _, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -15,6 +17,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::server::serving;
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// One request that came in.
 #[derive(Clone, Debug)]
@@ -64,7 +68,7 @@ impl HookServer {
                         service_fn(|request| answer(request, Arc::clone(&log), Arc::clone(&respond)));
                     let serving = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service);
-                    serving.await.ok();
+                    serving.with_upgrades().await.ok();
                 });
             }
         });
@@ -85,7 +89,13 @@ async fn answer(
     request: Request<Incoming>,
     log: Arc<Mutex<Vec<Seen>>>,
     respond: Arc<Respond>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
+    if request.uri().path().ends_with("/echo") {
+        return Ok(echo(request));
+    }
+    if request.uri().query().is_some_and(|query| query.contains("watch=1")) {
+        return Ok(trickle());
+    }
     let (parts, body) = request.into_parts();
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let seen = Seen {
@@ -99,5 +109,22 @@ async fn answer(
     if code == 302 {
         response = response.header("location", "https://127.0.0.1:1/elsewhere");
     }
-    Ok(response.body(Full::new(Bytes::from(body.to_string()))).unwrap())
+    Ok(response.body(Full::new(Bytes::from(body.to_string())).boxed_unsync()).unwrap())
+}
+
+/// Switches protocols, and sends back what comes in.
+fn echo(request: Request<Incoming>) -> Response<Body> {
+    tokio::spawn(async move {
+        let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
+        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+        tokio::io::copy(&mut reader, &mut writer).await.ok();
+    });
+    let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
+    response.body(Full::new(Bytes::new()).boxed_unsync()).unwrap()
+}
+
+/// One event at once, and then nothing for ever.
+fn trickle() -> Response<Body> {
+    let event = stream::once(async { Ok(Frame::data(Bytes::from("{\"type\":\"ADDED\"}\n"))) });
+    Response::new(StreamBody::new(event.chain(stream::pending())).boxed_unsync())
 }

@@ -115,7 +115,10 @@ impl MutatingAdmissionWebhook {
         };
         if let Some(schema) = schema {
             decode::prune(&schema, &mut changed);
-            changed = decode::normalize(&schema, changed).map_err(Error::internal)?;
+            // What does not fit a custom resource's schema is found by its validation.
+            if !row.is_custom() {
+                changed = decode::normalize(&schema, changed).map_err(Error::internal)?;
+            }
         }
         if own {
             default::apply(row, &mut changed);
