@@ -167,6 +167,32 @@ async fn hooks_see_and_refuse() {
     assert_eq!(refused.code, 400);
     let request = &world.hooks.take()[0].body["request"];
     assert_eq!((&request["object"], &request["oldObject"]["kind"]), (&Value::Null, &json!("ConfigMap")));
+    // A patch is shown as the update that it is; a connection as its parameters.
+    world.unregister(VALIDATING, "b").await;
+    let rules = json!([{"operations": ["UPDATE", "CONNECT"], "apiGroups": [""], "apiVersions": ["v1"],
+        "resources": ["configmaps", "pods/exec"]}]);
+    world.register(VALIDATING, "b", vec![world.hook("/mute", json!({"rules": rules}))]).await;
+    let change = json!({"data": {"k": "w"}});
+    let refused = server.ask(Method::PATCH, &format!("{CONFIGMAPS}/one"), Some(change)).await;
+    assert_eq!(refused.code, 400, "{}", refused.message());
+    let request = &world.hooks.take()[0].body["request"];
+    assert_eq!(request["options"]["kind"], "UpdateOptions");
+    assert_eq!(
+        (&request["oldObject"]["data"]["k"], &request["object"]["data"]["k"]),
+        (&json!("v"), &json!("w"))
+    );
+    let exec = "/api/v1/namespaces/default/pods/p/exec?command=sh&command=-c&stdin=true";
+    let refused = server.post(exec, Value::Null).await;
+    assert_eq!(refused.code, 400, "{}", refused.message());
+    let request = &world.hooks.take()[0].body["request"];
+    assert_eq!(
+        (&request["operation"], &request["subResource"], &request["object"]),
+        (
+            &json!("CONNECT"),
+            &json!("exec"),
+            &json!({"kind": "PodExecOptions", "apiVersion": "v1", "command": ["sh", "-c"], "stdin": true}),
+        )
+    );
     // The configurations themselves stay reparable.
     world.unregister(VALIDATING, "b").await;
 }

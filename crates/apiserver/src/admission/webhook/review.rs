@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::hook::ReviewVersion;
-use crate::admission::{Request, kind_of};
+use crate::admission::{Operation, Request, kind_of};
 
 /// What a hook has decided.
 #[derive(Debug, Default, PartialEq)]
@@ -55,7 +55,7 @@ pub fn question(version: ReviewVersion, uid: &str, request: &Request<'_>, subjec
         "object": subject.object,
         "oldObject": subject.old_object,
         "dryRun": request.dry_run,
-        "options": request.options,
+        "options": options(request),
     });
     let texts = [
         ("subResource", request.subresource),
@@ -69,6 +69,21 @@ pub fn question(version: ReviewVersion, uid: &str, request: &Request<'_>, subjec
         }
     }
     json!({"kind": "AdmissionReview", "apiVersion": version.api_version(), "request": body})
+}
+
+/// The request's options as those of the operation: a patch is shown as the creation or update that it comes to.
+fn options(request: &Request<'_>) -> Value {
+    let mut options = request.options.clone();
+    let kind = match request.operation {
+        Operation::Create => "CreateOptions",
+        Operation::Update => "UpdateOptions",
+        Operation::Delete | Operation::Connect => return options,
+    };
+    if let Some(map) = options.as_object_mut() {
+        map.insert("kind".into(), kind.into());
+        map.remove("force");
+    }
+    options
 }
 
 /// The namespace that a request is about; a Namespace is about itself.
