@@ -28,6 +28,7 @@ mod policy;
 mod rbac;
 mod selector;
 mod service;
+mod service_update;
 mod status;
 mod storage;
 mod workloads;
