@@ -69,6 +69,8 @@ pub struct Custom {
     pub revision: String,
     /// What users of the version are warned with; empty when it is not deprecated.
     pub deprecation: String,
+    /// A webhook converts between the versions; otherwise they differ in nothing but the name.
+    pub converted: bool,
     /// Where the scale subresource finds the replicas.
     pub scale: Option<ScalePaths>,
     /// The definition is being deleted: nothing new is created.

@@ -18,13 +18,15 @@ use storage::{Event, EventKind};
 use tokio::sync::Notify;
 
 use super::conditions::{self, Plan};
+use super::conversion::Webhook;
 use super::definition::{Definition, Names};
 use super::names::Claims;
 use super::{cleanup, rows};
 use crate::error::{Error, Result};
 use crate::feeds::Follower;
 use crate::loopback::Target;
-use crate::registry::{CustomChange, Registry, meta};
+use crate::outbound::Resolve;
+use crate::registry::{CustomChange, meta};
 use crate::server::Server;
 
 /// The group of the definitions.
@@ -135,7 +137,7 @@ pub async fn run(server: Arc<Server>) {
             () = server.shutdown.cancelled() => return,
         }
         let changed = std::mem::take(&mut definitions.state.lock().changed);
-        serve(definitions, &server.registry, &changed);
+        serve(&server, &changed);
         definitions.served.store(true, Ordering::Release);
         for name in with_neighbours(definitions, changed) {
             if let Err(error) = settle(&server, &name).await {
@@ -149,7 +151,9 @@ pub async fn run(server: Arc<Server>) {
 }
 
 /// Puts the rows of changed definitions into the registry, and takes out those of deleted ones.
-fn serve(definitions: &Definitions, registry: &Registry, changed: &BTreeSet<String>) {
+fn serve(server: &Server, changed: &BTreeSet<String>) {
+    let definitions = &server.definitions;
+    let resolver: Arc<dyn Resolve> = server.resolver.clone();
     let mut changes = Vec::new();
     let mut state = definitions.state.lock();
     for name in changed {
@@ -165,12 +169,13 @@ fn serve(definitions: &Definitions, registry: &Registry, changed: &BTreeSet<Stri
             let (plural, group) = name.split_once('.').unwrap_or((name, ""));
             let versions =
                 definition.map(|definition| rows::of(definition, &known.terminating)).unwrap_or_default();
-            changes.push(CustomChange { group: group.into(), plural: plural.into(), versions });
+            let webhook = definition.and_then(|definition| Webhook::of(definition, &resolver));
+            changes.push(CustomChange { group: group.into(), plural: plural.into(), versions, webhook });
             known.served = wanted;
         }
     }
     if !changes.is_empty() {
-        registry.replace_custom(changes);
+        server.registry.replace_custom(changes);
     }
 }
 

@@ -47,7 +47,6 @@ pub struct Spec {
     pub versions: Vec<Version>,
     #[serde(default)]
     pub preserve_unknown_fields: bool,
-    #[allow(dead_code, reason = "read by the conversion of objects")]
     pub conversion: Option<Conversion>,
 }
 

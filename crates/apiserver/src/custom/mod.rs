@@ -7,6 +7,7 @@
 mod cleanup;
 mod conditions;
 mod controller;
+mod conversion;
 mod definition;
 mod names;
 mod rows;

@@ -63,6 +63,7 @@ fn row(definition: &Arc<Definition>, version: &Version, terminating: &Arc<Atomic
         custom: Some(Arc::new(resource::Custom {
             revision: format!("{}/{}", metadata.uid, metadata.generation),
             deprecation: deprecation(definition, version),
+            converted: spec.conversion.as_ref().is_some_and(|found| found.strategy == "Webhook"),
             scale: scale_paths(version),
             terminating: Arc::clone(terminating),
         })),

@@ -46,9 +46,16 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
     };
     let gzip = respond::takes_gzip(&call.parts.headers);
     let include_object = table::Include::parse(&call.query)?;
-    let request = read(endpoint, call).await?;
+    let mut request = read(endpoint, call).await?;
     request.warn(deprecation(&request.endpoint).map(str::to_owned));
-    let answered = match operate(server, &request, &verb).await {
+    let mut outcome = operate(server, &request, &verb).await;
+    if outcome.as_ref().is_err_and(Error::is_not_found)
+        && let Some(successor) = successor(server, &request.endpoint).await
+    {
+        request.endpoint = successor;
+        outcome = operate(server, &request, &verb).await;
+    }
+    let answered = match outcome {
         Ok(outcome) => finish(server, &request, outcome, accepted, include_object, gzip),
         Err(error) => Err(error),
     };
@@ -85,6 +92,24 @@ fn check(endpoint: &Endpoint, call: &Call) -> Result<()> {
         true => Ok(()),
         false => Err(error::method_not_allowed()),
     }
+}
+
+/// The endpoint that took the place of one whose definition changed while a request was under way.
+async fn successor(server: &Server, endpoint: &Endpoint) -> Option<Arc<Endpoint>> {
+    /// The old one is closed a moment before the new one is there.
+    const LOOKS: usize = 100;
+    let info = &endpoint.info;
+    for _ in 0..LOOKS {
+        if !endpoint.is_retired() {
+            return None;
+        }
+        let found = server.registry.endpoint(&info.group, &info.version, &info.plural)?;
+        if !found.is_retired() {
+            return Some(found);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
 }
 
 /// Nothing new comes into being under a definition that is being deleted.

@@ -87,7 +87,7 @@ impl Feed {
         tokio::select! {
             biased;
             next = watch.next() => match next? {
-                Ok(event) => Some(self.framer.frame(&event)),
+                Ok(event) => Some(self.framer.prepared(&event).await),
                 Err(error) => {
                     self.source = Source::Ended;
                     Some(self.framer.error(&storage_error(error)))
@@ -113,6 +113,17 @@ struct Framer {
 }
 
 impl Framer {
+    /// The frame of an event whose object may have to be converted by a webhook.
+    async fn prepared(&mut self, event: &Arc<Event>) -> Bytes {
+        if self.endpoint.converts()
+            && event.kind != EventKind::Bookmark
+            && let Err(error) = self.endpoint.prepare(std::slice::from_ref(&event.object)).await
+        {
+            return self.error(&error);
+        }
+        self.frame(event)
+    }
+
     fn frame(&mut self, event: &Arc<Event>) -> Bytes {
         let frame = match (self.accepted.shape, self.accepted.format) {
             (None, Format::Json) if !self.endpoint.converts() => return event.frame().clone(),

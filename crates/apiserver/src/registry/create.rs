@@ -86,11 +86,14 @@ impl Registry {
             attempts -= 1;
             let name = meta::text(&object, "name").to_owned();
             let stored = {
-                let value = endpoint.to_hub(&object)?;
+                let value = endpoint.store_form(&object).await?;
                 store.create(&request.namespace, &name, &value).await
             };
             match stored {
-                Ok(stored) => return Ok(Item::Stored(stored)),
+                Ok(stored) => {
+                    endpoint.prepare(std::slice::from_ref(&stored)).await?;
+                    return Ok(Item::Stored(stored));
+                }
                 Err(storage::Error::AlreadyExists { .. }) if attempts > 0 => {
                     let again = meta::generate_name(meta::text(&object, "generateName"));
                     meta::set(&mut object, "name", Some(again.into()));

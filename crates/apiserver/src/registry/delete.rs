@@ -55,6 +55,7 @@ impl Registry {
         let list = ListOptions::parse(&request.query, false)?;
         let query = read::list_query(request, &list)?;
         let page = request.endpoint.store()?.list(&query).await.map_err(storage_error)?;
+        request.endpoint.prepare(&page.items).await?;
         for object in &page.items {
             match self.delete_named(request, object.name(), &options, Some(object)).await {
                 Ok(_) => {}
@@ -132,6 +133,7 @@ impl Registry {
                 false => Ok(Step::Again(None)),
             };
         }
+        endpoint.prepare(std::slice::from_ref(stored)).await?;
         let old = endpoint.value(stored)?;
         // Admission reads the request's own name: a deletion of a collection names nothing.
         self.admit_delete(request, &request.name, &options.raw, options.dry_run, &old).await?;
@@ -184,9 +186,12 @@ impl Registry {
         object: &Value,
     ) -> Result<std::result::Result<Arc<Object>, Step>> {
         let endpoint = &request.endpoint;
-        let value = endpoint.to_hub(object)?;
+        let value = endpoint.store_form(object).await?;
         match endpoint.store()?.update(stored, &value).await {
-            Ok(updated) => Ok(Ok(updated)),
+            Ok(updated) => {
+                endpoint.prepare(std::slice::from_ref(&updated)).await?;
+                Ok(Ok(updated))
+            }
             Err(error) => Step::from_error(error).map(Err),
         }
     }

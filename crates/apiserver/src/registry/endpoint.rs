@@ -1,11 +1,13 @@
 //! One served resource: its row, its strategy, its store, and the forms in which its objects leave.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use api_types::resource::{self, ResourceInfo};
 use api_types::{codec, convert, decode, default, schema};
+use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 use storage::{Field, Object, ResourceConfig, ResourceStore, Store};
@@ -14,6 +16,7 @@ use super::managed::Managers;
 use super::strategy::Strategy;
 use super::{Settings, strategies};
 use crate::error::{Error, Result};
+use crate::http::respond;
 
 /// Fields of the cache that are indexed, because many clients each watch one value.
 const INDEXED: [(&str, &str, &str); 1] = [("", "pods", "spec.nodeName")];
@@ -41,6 +44,7 @@ pub struct Endpoint {
     pub strategy: Arc<dyn Strategy>,
     /// `{"kind":"Pod","apiVersion":"v1",`
     pub head: Bytes,
+    webhook: Option<Arc<dyn Convert>>,
     place: Option<Place>,
     managers: OnceLock<Managers>,
     id: u32,
@@ -62,10 +66,11 @@ impl Endpoint {
     pub(super) fn custom(
         info: Arc<ResourceInfo>,
         hub: Arc<ResourceInfo>,
+        webhook: Option<Arc<dyn Convert>>,
         store: &Store,
         settings: &Settings,
     ) -> Self {
-        Self::over(info, hub, store, settings)
+        Endpoint { webhook, ..Self::over(info, hub, store, settings) }
     }
 
     fn over(info: Arc<ResourceInfo>, hub: Arc<ResourceInfo>, store: &Store, settings: &Settings) -> Self {
@@ -80,6 +85,7 @@ impl Endpoint {
         Endpoint {
             strategy: strategies::of(&info, settings),
             managers: OnceLock::new(),
+            webhook: None,
             hub,
             place,
             head: head.into(),
@@ -88,9 +94,15 @@ impl Endpoint {
         }
     }
 
-    /// Whether the served version differs from the stored one.
+    /// Whether the served version is the stored one.
+    pub fn is_hub(&self) -> bool {
+        self.info.version == self.hub.version && self.info.group == self.hub.group
+    }
+
+    /// Whether objects leave in another form than the cache has. Where a webhook converts, even objects of the stored
+    /// version may have been stored in another one before.
     pub fn converts(&self) -> bool {
-        self.info.version != self.hub.version || self.info.group != self.hub.group
+        !self.is_hub() || self.webhook.is_some()
     }
 
     /// Who sets which field.
@@ -124,31 +136,116 @@ impl Endpoint {
         }
     }
 
+    /// Makes the served form of objects that a webhook converts, where it is not there yet. Everything that reads objects
+    /// calls it first; after that, no form of them needs a webhook.
+    ///
+    /// # Errors
+    /// The webhook fails.
+    pub async fn prepare(&self, objects: &[Arc<Object>]) -> Result<()> {
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        let wanted = self.info.api_version();
+        let slot = self.slot(Form::Json);
+        let mut by_version: BTreeMap<String, Vec<(&Arc<Object>, Value)>> = BTreeMap::new();
+        for object in objects.iter().filter(|object| object.encodings().get(slot).is_none()) {
+            let mut value = object.value();
+            let stored = take_foreign(&mut value).unwrap_or_else(|| self.hub.api_version());
+            if stored == wanted {
+                self.keep(object, &value)?;
+            } else {
+                let value = respond::of_kind(&stored, &self.info.kind, value);
+                by_version.entry(stored).or_default().push((object, value));
+            }
+        }
+        for (_, asked) in by_version {
+            let (objects, values): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+            let converted = webhook.convert(values, &wanted).await?;
+            for (object, mut value) in objects.into_iter().zip(converted) {
+                strip_kind(&mut value);
+                decode::prune(&self.info.schema, &mut value);
+                self.keep(object, &value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&self, object: &Object, value: &Value) -> Result<()> {
+        let encode = || serde_json::to_vec(value).map(Bytes::from).map_err(Error::internal);
+        object.encodings().get_or_try_make(self.slot(Form::Json), encode).map(drop)
+    }
+
     /// A stored object parsed, in the served version.
     ///
     /// # Errors
     /// The object cannot be converted.
     pub fn value(&self, object: &Object) -> Result<Value> {
+        if self.webhook.is_some() {
+            return serde_json::from_slice(&self.json(object)?).map_err(Error::internal);
+        }
         self.from_hub(object.value())
     }
 
-    /// An object of the stored version in the served version.
+    /// An object of the stored version in the served version, converted by a webhook where there is one.
     ///
     /// # Errors
     /// The object cannot be converted.
-    pub fn from_hub(&self, value: Value) -> Result<Value> {
-        if !self.converts() || self.info.is_custom() {
+    pub async fn read_hub(&self, value: Value) -> Result<Value> {
+        match &self.webhook {
+            Some(webhook) if !self.is_hub() => self.convert(&**webhook, value, &self.hub, &self.info).await,
+            _ => self.from_hub(value),
+        }
+    }
+
+    /// An object of the served version as it is stored. Takes a copy only where the versions differ.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    pub async fn store_form<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>> {
+        match &self.webhook {
+            Some(webhook) if !self.is_hub() => {
+                let mut value = self.convert(&**webhook, value.clone(), &self.info, &self.hub).await?;
+                fit(&self.hub, &mut value);
+                Ok(Cow::Owned(value))
+            }
+            _ => self.to_hub(value),
+        }
+    }
+
+    async fn convert(
+        &self,
+        webhook: &dyn Convert,
+        value: Value,
+        from: &ResourceInfo,
+        to: &ResourceInfo,
+    ) -> Result<Value> {
+        let value = respond::with_kind(from, value);
+        let mut converted = webhook.convert(vec![value], &to.api_version()).await?;
+        let mut value = converted.pop().unwrap_or_default();
+        strip_kind(&mut value);
+        Ok(value)
+    }
+
+    /// An object of the stored version in the served version, where no webhook is needed.
+    ///
+    /// # Errors
+    /// The object cannot be converted.
+    fn from_hub(&self, mut value: Value) -> Result<Value> {
+        if self.is_hub() {
+            return Ok(value);
+        }
+        if self.info.is_custom() {
+            decode::prune(&self.info.schema, &mut value);
             return Ok(value);
         }
         convert::convert(&self.hub, &self.info, value).map_err(Error::internal)
     }
 
-    /// An object of the served version in the stored version. Takes a copy only where they differ.
+    /// An object of the served version in the stored version, where no webhook is needed. Takes a copy only where they
+    /// differ.
     ///
     /// # Errors
     /// The object cannot be converted.
     pub fn to_hub<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>> {
-        if !self.converts() {
+        if self.is_hub() {
             return Ok(Cow::Borrowed(value));
         }
         if self.info.is_custom() {
@@ -168,7 +265,13 @@ impl Endpoint {
             return Ok(object.json().clone());
         }
         object.encodings().get_or_try_make(self.slot(Form::Json), || {
-            let mut value = self.value(object)?;
+            // Bookmarks are no objects: nothing of them needs to be converted.
+            if self.webhook.is_some() && !object.uid().is_empty() {
+                let what =
+                    format!("{} {} was not converted before it was read", self.info.kind, object.name());
+                return Err(Error::internal(what));
+            }
+            let mut value = self.from_hub(object.value())?;
             strip_kind(&mut value);
             serde_json::to_vec(&value).map(Bytes::from).map_err(Error::internal)
         })
@@ -210,6 +313,26 @@ impl Endpoint {
     pub fn has_protobuf(&self) -> bool {
         !self.info.is_custom()
     }
+}
+
+/// Converts custom objects between versions of one resource.
+#[async_trait]
+pub trait Convert: Send + Sync {
+    /// The objects, which have `kind` and one `apiVersion`, in the version `wanted`, in their order.
+    ///
+    /// # Errors
+    /// Some object cannot be converted.
+    async fn convert(&self, objects: Vec<Value>, wanted: &str) -> Result<Vec<Value>>;
+}
+
+/// A member that no object has, as its name begins with a control character: the version of an object that was stored
+/// before the present version was the stored one, and that only a webhook can convert.
+const FOREIGN: &str = "\u{1}apiVersion";
+
+/// Takes the mark of an object of another stored version away.
+fn take_foreign(value: &mut Value) -> Option<String> {
+    let mark = value.as_object_mut()?.remove(FOREIGN)?;
+    mark.as_str().map(str::to_owned)
 }
 
 /// Where the objects of a resource are: known from the start, opened when first asked for.
@@ -322,17 +445,23 @@ fn config(hub: &ResourceInfo, settings: &Settings) -> ResourceConfig {
     config.decode = match &hub.custom {
         None => Some(Arc::new(move |raw| decode_stored(&row, raw))),
         Some(custom) => {
+            let by_webhook = custom.converted;
             config.decode_all = true;
             config.revision.clone_from(&custom.revision);
-            Some(Arc::new(move |raw| decode_custom(&row, raw)))
+            Some(Arc::new(move |raw| decode_custom(&row, raw, by_webhook)))
         }
     };
     config
 }
 
 /// A stored custom object as the present schema has it: without unknown fields, with defaults.
-fn decode_custom(hub: &ResourceInfo, raw: &[u8]) -> std::result::Result<Value, String> {
+fn decode_custom(hub: &ResourceInfo, raw: &[u8], by_webhook: bool) -> std::result::Result<Value, String> {
     let mut value: Value = serde_json::from_slice(raw).map_err(|err| err.to_string())?;
+    let stored = value["apiVersion"].as_str().unwrap_or_default();
+    if by_webhook && stored != hub.api_version() {
+        value[FOREIGN] = stored.into();
+        return Ok(value);
+    }
     fit(hub, &mut value);
     Ok(value)
 }

@@ -30,7 +30,9 @@ impl Objects for Registry {
     async fn get(&self, target: Target<'_>) -> Result<Option<Value>> {
         let endpoint = self.target(target)?;
         let found = endpoint.store()?.get(target.namespace, target.name, Freshness::Latest).await;
-        found.map_err(storage_error)?.map(|object| endpoint.value(&object)).transpose()
+        let Some(object) = found.map_err(storage_error)? else { return Ok(None) };
+        endpoint.prepare(std::slice::from_ref(&object)).await?;
+        endpoint.value(&object).map(Some)
     }
 
     async fn create(&self, target: Target<'_>, object: Value) -> Result<Value> {

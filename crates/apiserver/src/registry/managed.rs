@@ -74,7 +74,7 @@ pub fn on_update(
     manager: &str,
     subresource: &str,
 ) {
-    if endpoint.info.is_custom() && endpoint.converts() && is_lost(endpoint, object) {
+    if endpoint.info.is_custom() && !endpoint.is_hub() && is_lost(endpoint, object) {
         return meta::set(object, "managedFields", None);
     }
     endpoint.managers().of(subresource).update(old, object, manager, Timestamp::now());

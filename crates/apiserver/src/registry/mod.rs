@@ -58,6 +58,8 @@ pub struct CustomChange {
     pub plural: Box<str>,
     /// The served versions, each with the row of the stored version; none to end serving it.
     pub versions: Vec<(Arc<ResourceInfo>, Arc<ResourceInfo>)>,
+    /// What converts between them, when they differ in more than the name.
+    pub webhook: Option<Arc<dyn endpoint::Convert>>,
 }
 
 /// All served resources.
@@ -143,7 +145,7 @@ impl Registry {
     pub fn replace_custom(&self, changes: Vec<CustomChange>) {
         let _changing = self.changing.lock();
         let mut table = Table::clone(&self.endpoints.load());
-        for CustomChange { group, plural, versions } in changes {
+        for CustomChange { group, plural, versions, webhook } in changes {
             let row = table.entry(plural).or_default();
             row.retain(|endpoint| {
                 let stays = *endpoint.info.group != *group || !endpoint.info.is_custom();
@@ -152,11 +154,9 @@ impl Registry {
                 }
                 stays
             });
-            row.extend(
-                versions
-                    .into_iter()
-                    .map(|(info, hub)| Arc::new(Endpoint::custom(info, hub, &self.store, &self.settings))),
-            );
+            row.extend(versions.into_iter().map(|(info, hub)| {
+                Arc::new(Endpoint::custom(info, hub, webhook.clone(), &self.store, &self.settings))
+            }));
         }
         table.retain(|_, row| !row.is_empty());
         self.endpoints.store(Arc::new(table));
@@ -174,7 +174,7 @@ impl Registry {
         let table = self.endpoints.load();
         let row = table.get(plural)?;
         let of_group = || row.iter().filter(|endpoint| endpoint.info.group == group);
-        of_group().find(|endpoint| !endpoint.converts()).or_else(|| of_group().next()).cloned()
+        of_group().find(|endpoint| endpoint.is_hub()).or_else(|| of_group().next()).cloned()
     }
 
     /// All endpoints, in no order.
@@ -246,7 +246,7 @@ impl admission::Versions for Registry {
             self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)
         };
         let (from, to) = (endpoint(from)?, endpoint(to)?);
-        to.from_hub(from.to_hub(object)?.into_owned())
+        to.read_hub(from.store_form(object).await?.into_owned()).await
     }
 
     fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<ResourceInfo>> {

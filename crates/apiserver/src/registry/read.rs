@@ -23,7 +23,10 @@ impl Registry {
         };
         let object = endpoint.store()?.get(&request.namespace, &request.name, freshness).await;
         match object.map_err(storage_error)? {
-            Some(object) => Ok(Outcome::Object(StatusCode::OK, Item::Stored(object))),
+            Some(object) => {
+                endpoint.prepare(std::slice::from_ref(&object)).await?;
+                Ok(Outcome::Object(StatusCode::OK, Item::Stored(object)))
+            }
             None => Err(error::not_found(&endpoint.info, &request.name)),
         }
     }
@@ -36,6 +39,7 @@ impl Registry {
         let options = ListOptions::parse(&request.query, false)?;
         let query = list_query(request, &options)?;
         let page = request.endpoint.store()?.list(&query).await.map_err(storage_error)?;
+        request.endpoint.prepare(&page.items).await?;
         Ok(Outcome::List(page))
     }
 }

@@ -193,6 +193,7 @@ impl Registry {
         stored: &Arc<Object>,
     ) -> Result<Attempt> {
         let endpoint = &request.endpoint;
+        endpoint.prepare(std::slice::from_ref(stored)).await?;
         let old = endpoint.value(stored)?;
         let mut object = (change.transform)(Some(&old))?;
         strip_kind(&mut object);
@@ -262,11 +263,14 @@ impl Registry {
             };
         }
         let result = {
-            let value = endpoint.to_hub(&object)?;
+            let value = endpoint.store_form(&object).await?;
             store.update(stored, &value).await
         };
         match result {
-            Ok(updated) => Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Stored(updated)))),
+            Ok(updated) => {
+                endpoint.prepare(std::slice::from_ref(&updated)).await?;
+                Ok(Attempt::Done(Outcome::Object(StatusCode::OK, Item::Stored(updated))))
+            }
             Err(error) => Attempt::from_error(error),
         }
     }
