@@ -40,7 +40,7 @@ use crate::name;
 use crate::resource::ResourceInfo;
 
 pub use custom::counterpart;
-pub use custom_definition::{approval, schema_places};
+pub use custom_definition::{approval, schema_places, shown_rule};
 pub use meta::{validate_create as metadata_create, validate_update as metadata_update};
 pub use pod::{spec_rules as pod_spec, update_ephemeral as pod_ephemeral_update};
 pub use service::cluster_ips as service_cluster_ips;

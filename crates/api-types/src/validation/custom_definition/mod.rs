@@ -1,9 +1,12 @@
 //! Custom resource definitions: names, versions, conversion, columns; their schemas are in [`schema`].
 
 pub mod approval;
+mod internal;
 mod schema;
 
 use serde_json::Value;
+
+pub use internal::rule as shown_rule;
 
 use super::Validator;
 use super::admission::{validate_service, validate_url};
@@ -139,7 +142,7 @@ fn versions(errors: &mut ErrorList, spec: &Value) {
     let mut seen: Vec<&str> = all.iter().map(|v| text(v, "name")).collect();
     seen.sort_unstable();
     let unique = seen.windows(2).all(|pair| pair[0] != pair[1]);
-    let shown = || spec["versions"].clone();
+    let shown = || internal::versions(spec);
     if !unique {
         errors.invalid(&path, shown(), "must contain unique version names");
     }

@@ -2,7 +2,7 @@
 
 use api_types::field::{BadValue, Error, ErrorKind, ErrorList, Path};
 use api_types::schema::{self, Kind, SchemaRef};
-use api_types::validation::schema_places;
+use api_types::validation::{schema_places, shown_rule};
 use expression::{Program, RULE_ESTIMATE_LIMIT, SCHEMA_ESTIMATE_LIMIT};
 use serde_json::Value;
 
@@ -94,13 +94,13 @@ impl Check {
         let (at, message_at) = (path.child("rule"), path.child("messageExpression"));
         match &rule.program {
             Ok(program) => self.cost(schema, &at, program, around, "estimated rule cost"),
-            Err(why) => self.errors.invalid(&at, shown(&rule.written), why.clone()),
+            Err(why) => self.errors.invalid(&at, shown_rule(&rule.as_written), why.clone()),
         }
         match &rule.message {
             Some(Ok(program)) => {
                 self.cost(schema, &message_at, program, around, "estimated messageExpression cost");
             }
-            Some(Err(why)) => self.errors.invalid(&message_at, shown(&rule.written), why.clone()),
+            Some(Err(why)) => self.errors.invalid(&message_at, shown_rule(&rule.as_written), why.clone()),
             None => {}
         }
         if rule.uses_old && !around.correlatable {
@@ -176,18 +176,4 @@ fn too_expensive(what: &str, cost: u64, limit: u64) -> String {
         _ => format!("{factor:.1}x"),
     };
     format!("{what} exceeds budget by factor of {factor} {HINT}")
-}
-
-/// A rule as upstream prints its own type.
-fn shown(rule: &Written) -> BadValue {
-    let text = |text: &str| Value::from(text).to_string();
-    let reason = rule.reason.as_deref().map_or("null".to_owned(), text);
-    let optional = rule.optional_old_self.map_or("null".to_owned(), |optional| optional.to_string());
-    BadValue::Raw(format!(
-        r#"{{"Rule":{},"Message":{},"MessageExpression":{},"Reason":{reason},"FieldPath":{},"OptionalOldSelf":{optional}}}"#,
-        text(&rule.rule),
-        text(&rule.message),
-        text(&rule.message_expression),
-        text(&rule.field_path),
-    ))
 }

@@ -14,6 +14,7 @@ mod tests;
 use api_types::schema::{Kind, Name, SchemaRef};
 use expression::{Environment, Program, Type};
 use serde::Deserialize;
+use serde_json::Value;
 
 pub use definition::validate as validate_definition;
 
@@ -46,6 +47,7 @@ struct Written {
 /// A rule that can be evaluated, or why it cannot.
 struct Rule {
     written: Written,
+    as_written: Value,
     program: Result<Program, String>,
     message: Option<Result<Program, String>>,
     uses_old: bool,
@@ -60,15 +62,15 @@ impl Rules {
 
 fn compile(schema: &SchemaRef, is_resource: bool) -> Option<Node> {
     let custom = schema.custom.as_ref()?;
-    let written = custom.keywords.get("x-kubernetes-validations");
-    let written: Vec<Written> = written.and_then(|rules| Vec::deserialize(rules).ok()).unwrap_or_default();
+    let written = custom.keywords.get("x-kubernetes-validations").and_then(Value::as_array);
+    let written = written.map(Vec::as_slice).unwrap_or_default();
     let mut node = Node { schema: schema.clone(), own: Vec::new(), fields: Vec::new(), members: None };
     if !written.is_empty() {
         let own = match is_resource {
             true => Type::of_resource(schema, "selfType"),
             false => Type::of_schema(schema, "selfType"),
         };
-        node.own = written.into_iter().map(|written| Rule::compile(written, &own)).collect();
+        node.own = written.iter().map(|written| Rule::compile(written, &own)).collect();
     }
     match &schema.kind {
         Kind::Struct(layout) => {
@@ -92,7 +94,9 @@ fn is_embedded(schema: &SchemaRef) -> bool {
 }
 
 impl Rule {
-    fn compile(written: Written, own: &Type) -> Self {
+    fn compile(as_written: &Value, own: &Type) -> Self {
+        // The definition's own schema has seen to the types.
+        let written = Written::deserialize(as_written).unwrap_or_default();
         let old = match written.optional_old_self {
             Some(true) => Type::optional(own.clone()),
             _ => own.clone(),
@@ -113,6 +117,6 @@ impl Rule {
             })
         });
         let uses_old = program.as_ref().is_ok_and(|program| program.mentions("oldSelf"));
-        Rule { written, program, message, uses_old }
+        Rule { written, as_written: as_written.clone(), program, message, uses_old }
     }
 }
