@@ -39,6 +39,7 @@ mod node_ipam;
 mod node_lifecycle;
 mod node_ttl;
 mod pod_gc;
+mod policy_status;
 mod replicaset;
 mod resource_claim;
 mod resource_quota;

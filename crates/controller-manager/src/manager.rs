@@ -80,6 +80,7 @@ const TABLE: &[Entry] = &[
     controller!("token-cleaner-controller", "tokencleaner", false, "token-cleaner", crate::bootstrap::run_cleaner),
     controller!("ttl-after-finished-controller", "ttl-after-finished", true, "ttl-after-finished-controller", crate::ttl_after_finished::run),
     controller!("ttl-controller", "ttl", true, "ttl-controller", crate::node_ttl::run),
+    controller!("validatingadmissionpolicy-status-controller", "validatingadmissionpolicy-status-controller", true, "validatingadmissionpolicy-status-controller", crate::policy_status::run),
     controller!("volumeattributesclass-protection-controller", "volumeattributesclass-protection-controller", true, "volumeattributesclass-protection-controller", crate::volume_protection::run_attributes_classes),
 ];
 

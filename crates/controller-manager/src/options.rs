@@ -158,6 +158,9 @@ pub struct Tuning {
     /// CronJobs worked on at once
     #[arg(long, default_value_t = 5)]
     pub(crate) concurrent_cron_job_syncs: usize,
+    /// ValidatingAdmissionPolicies whose expressions are checked at once
+    #[arg(long, default_value_t = 5)]
+    pub(crate) concurrent_validating_admission_policy_status_syncs: usize,
     /// Endpoints worked on at once
     #[arg(long, default_value_t = 5)]
     pub(crate) concurrent_endpoint_syncs: usize,
