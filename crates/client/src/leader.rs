@@ -141,7 +141,12 @@ impl Candidate {
                 if !error.is_conflict() && !error.is_already_exists() {
                     let trouble = Trouble::of(&error);
                     let (cause, cure) = (trouble.to_string(), trouble.cure().unwrap_or_default());
-                    tracing::warn!(lease = self.config.name, cause, cure, "cannot acquire or renew the lease");
+                    tracing::warn!(
+                        lease = self.config.name,
+                        cause,
+                        cure,
+                        "cannot acquire or renew the lease"
+                    );
                 }
                 self.seen = self.seen.take().filter(|_| !error.is_conflict());
                 false

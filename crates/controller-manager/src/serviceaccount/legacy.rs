@@ -165,8 +165,9 @@ mod tests {
             ("2024-01-01", "kubernetes.io/legacy-token-invalid-since: '2025-05-02'", Verdict::Remove),
             ("2024-01-01", "kubernetes.io/legacy-token-invalid-since: never", Verdict::Keep),
         ] {
-            let text =
-                format!("metadata: {{name: s, creationTimestamp: {created}T00:00:00Z, labels: {{{labels}}}}}");
+            let text = format!(
+                "metadata: {{name: s, creationTimestamp: {created}T00:00:00Z, labels: {{{labels}}}}}"
+            );
             let secret: Secret = serde_yaml::from_str(&text).unwrap();
             assert_eq!(verdict(&secret, limit), expected, "{text}");
         }
