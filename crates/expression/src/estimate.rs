@@ -205,17 +205,20 @@ impl Estimator<'_> {
 
     /// How large the value of a node may be.
     fn size(&self, shape: &Shape, id: usize) -> Estimate {
-        match self.types.get(id) {
+        let scalar = matches!(
+            self.types.get(id),
             Some(
                 Type::Bool
-                | Type::Int
-                | Type::Uint
-                | Type::Double
-                | Type::Null
-                | Type::Timestamp
-                | Type::Duration,
-            ) => return Estimate::ONE,
-            _ => {}
+                    | Type::Int
+                    | Type::Uint
+                    | Type::Double
+                    | Type::Null
+                    | Type::Timestamp
+                    | Type::Duration
+            )
+        );
+        if scalar {
+            return Estimate::ONE;
         }
         match shape {
             Shape::Schema(schema) => shape::max_size(schema).map_or(Estimate::UNKNOWN, Estimate::up_to),
