@@ -3,6 +3,7 @@
 pub mod approval;
 mod internal;
 mod schema;
+mod subresources;
 
 use serde_json::Value;
 
@@ -120,6 +121,7 @@ fn versions(errors: &mut ErrorList, spec: &Value) {
     let path = SPEC.child("versions");
     let all = items(spec, "versions");
     let schema_shared = shared(spec, "schema").is_some();
+    let subresources_shared = shared(spec, "subresources").is_some();
     let columns_shared = shared(spec, "additionalPrinterColumns").is_some();
     for (i, version) in all.iter().enumerate() {
         let path = path.index(i);
@@ -134,6 +136,9 @@ fn versions(errors: &mut ErrorList, spec: &Value) {
                 schema::validate(errors, &path.child("schema.openAPIV3Schema"), found);
             }
             Some(_) => {}
+        }
+        if !subresources_shared {
+            subresources::validate(errors, &path.child("subresources"), version);
         }
         if !columns_shared {
             columns(errors, &path.child("additionalPrinterColumns"), version);
@@ -161,6 +166,11 @@ fn versions(errors: &mut ErrorList, spec: &Value) {
 fn hoisted(errors: &mut ErrorList, spec: &Value) {
     if let Some(found) = shared(spec, "schema").and_then(|s| get(s, "openAPIV3Schema")) {
         schema::validate(errors, &SPEC.child("validation.openAPIV3Schema"), found);
+    }
+    if shared(spec, "subresources").is_some()
+        && let Some(first) = items(spec, "versions").first()
+    {
+        subresources::validate(errors, &SPEC.child("subresources"), first);
     }
     if shared(spec, "additionalPrinterColumns").is_some()
         && let Some(first) = items(spec, "versions").first()
