@@ -160,13 +160,13 @@ fn requirements(selector: Option<&str>) -> Vec<SelectorRequirement> {
     known
         .filter_map(|requirement| {
             let operator = match requirement.operator {
-                Operator::In => SelectorOperator::In,
-                Operator::NotIn => SelectorOperator::NotIn,
+                Operator::Equals | Operator::DoubleEquals | Operator::In => SelectorOperator::In,
+                Operator::NotEquals | Operator::NotIn => SelectorOperator::NotIn,
                 Operator::Exists => SelectorOperator::Exists,
                 Operator::DoesNotExist => SelectorOperator::DoesNotExist,
                 _ => return None,
             };
-            let values = requirement.values.iter().cloned().collect();
+            let values = requirement.values.to_vec();
             Some(SelectorRequirement { key: requirement.key.clone(), operator, values })
         })
         .collect()
