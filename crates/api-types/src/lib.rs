@@ -27,6 +27,7 @@ pub mod decode;
 pub mod default;
 pub mod field;
 pub mod go_dump;
+pub mod go_json;
 pub mod go_text;
 pub mod int_or_string;
 pub mod name;

@@ -17,6 +17,7 @@ mod node;
 mod path;
 mod prune;
 mod reset;
+mod scale;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use merge::merge;
 pub use path::{PathElement, path_text};
 pub use prune::remove;
 pub use reset::reset_fields;
+pub use scale::ScaleOwners;
 pub use set::Set;
 pub use to_set::field_set;
 pub use typed::check;

@@ -9,6 +9,7 @@ mod go_type;
 mod prune;
 mod scalar;
 mod settle;
+mod stored;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::schema::Schema;
 
 pub use prune::prune;
 pub use settle::normalize;
+pub use stored::to_stored_form;
 pub use syntax::SyntaxError;
 pub use text::parse_untyped;
 pub use type_meta::{TypeMeta, type_meta};

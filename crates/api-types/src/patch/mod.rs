@@ -2,12 +2,14 @@
 
 mod json;
 mod merge;
+mod opened;
 mod strategic;
 #[cfg(test)]
 mod tests;
 
 pub use json::{json_patch, unreadable};
 pub use merge::merge_patch;
+pub use opened::{opened_by_json, opened_by_merge};
 pub use strategic::strategic_merge;
 
 use crate::status::ApiError;

@@ -63,12 +63,9 @@ pub(crate) fn keep(field: &Field, value: Value) -> Option<Value> {
         Value::Null => true,
     };
     let left_out = empty && ((field.omitempty && can_be_empty(&field.schema.kind)) || field.omitzero);
-    if left_out {
-        return None;
-    }
-    // Empty and absent are one in protobuf, the stored form, and an absent list prints as `null`.
-    let absent_list = empty && matches!(field.schema.kind, Kind::List(_) | Kind::Map(_));
-    Some(if absent_list { Value::Null } else { value })
+    // An empty list of field owners ends their tracking, so it has to be seen by whoever tracks them.
+    let ends_tracking = left_out && field.name == "managedFields" && value.is_array();
+    (!left_out || ends_tracking).then_some(value)
 }
 
 /// Adds the fields that Go prints although nobody set them.

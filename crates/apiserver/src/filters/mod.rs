@@ -33,7 +33,7 @@ use crate::error::Error;
 use crate::handlers;
 use crate::http::body::Body;
 use crate::http::query::{Query, unescape};
-use crate::http::{media, respond};
+use crate::http::{media, pretty, respond};
 use crate::server::Server;
 
 /// A request that has passed all filters.
@@ -61,8 +61,12 @@ pub async fn serve(server: Arc<Server>, request: Request<Incoming>) -> Result<Re
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), &path, &query);
     let labels = metrics::Labels::of(&info, &query);
+    let indented = is_document(&info) && pretty::wanted(request.headers(), &query);
     let answered = panics::catch(pass(&server, request, info, query)).await;
     let mut response = answered.unwrap_or_else(|error| respond::error(&error, format));
+    if indented && pretty::applies(response.headers()) {
+        response = pretty::indent(response);
+    }
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()) {
@@ -70,6 +74,14 @@ pub async fn serve(server: Arc<Server>, request: Request<Incoming>) -> Result<Re
     }
     labels.observe(response.status(), started.elapsed());
     Ok(response)
+}
+
+/// Whether the answer is an object or a list of the API, as opposed to a stream or somebody else's answer.
+fn is_document(info: &RequestInfo) -> bool {
+    match info.is_resource {
+        true => !inflight::is_long_running(info),
+        false => info.path.starts_with("/api"),
+    }
 }
 
 /// The stages in their order.

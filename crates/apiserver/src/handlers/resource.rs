@@ -12,6 +12,7 @@ use crate::error::{self, Error, Result};
 use crate::filters::Call;
 use crate::http::body::{self, Body};
 use crate::http::media::{self, Accepted};
+use crate::http::pretty;
 use crate::http::render::Renderer;
 use crate::http::respond;
 use crate::http::watch;
@@ -44,7 +45,7 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
         true => media::accept(&call.parts.headers, true, of_many)?,
         false => media::accept_custom(&call.parts.headers, of_many)?,
     };
-    let gzip = respond::takes_gzip(&call.parts.headers);
+    let gzip = respond::takes_gzip(&call.parts.headers) && !pretty::wanted(&call.parts.headers, &call.query);
     let include_object = table::Include::parse(&call.query)?;
     let mut request = read(endpoint, call).await?;
     request.warn(deprecation(&request.endpoint).map(str::to_owned));

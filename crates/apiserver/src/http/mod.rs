@@ -3,6 +3,7 @@
 pub mod body;
 mod list;
 pub mod media;
+pub mod pretty;
 pub mod query;
 pub mod render;
 pub mod respond;

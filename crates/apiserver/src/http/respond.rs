@@ -1,5 +1,8 @@
 //! Responses that are not objects of a resource, and what all responses share: warnings, compression, kinds.
 
+use std::sync::LazyLock;
+
+use api_types::schema::SchemaRef;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WARNING,
@@ -10,6 +13,9 @@ use serde_json::Value;
 use super::body::{self, Body};
 use super::media::Format;
 use crate::error::{Error, Result};
+
+static STATUS: LazyLock<SchemaRef> =
+    LazyLock::new(|| api_types::schema::by_gvk("", "v1", "Status").unwrap_or_default());
 
 /// An error as the client reads it.
 pub fn error(error: &Error, format: Format) -> Response<Body> {
@@ -60,9 +66,13 @@ pub fn add_warnings(headers: &mut HeaderMap, mut texts: Vec<String>) {
 fn encode(format: Format, value: &Value) -> Result<Bytes> {
     Ok(match format {
         Format::Json => {
-            let mut bytes = serde_json::to_vec(value).map_err(Error::internal)?;
-            bytes.push(b'\n');
-            bytes.into()
+            let mut text = match value.get("kind").and_then(Value::as_str) {
+                // People read these as they are.
+                Some("Status") => api_types::go_json::to_string(&STATUS, value),
+                _ => value.to_string(),
+            };
+            text.push('\n');
+            text.into()
         }
         Format::Yaml => serde_yaml::to_string(value).map_err(Error::internal)?.into(),
         Format::Protobuf => {

@@ -309,6 +309,11 @@ impl Endpoint {
         self.id * FORMS + form as u32
     }
 
+    /// Whether upstream stores the resource's objects as protobuf, in which empty and absent lists are one.
+    pub fn is_stored_as_protobuf(&self) -> bool {
+        self.has_protobuf() && !STORED_AS_JSON.contains(&&*self.info.group)
+    }
+
     /// Whether objects of the resource can be encoded as protobuf: built-in ones can.
     pub fn has_protobuf(&self) -> bool {
         !self.info.is_custom()
@@ -358,6 +363,9 @@ impl Place {
         }
     }
 }
+
+/// Groups whose objects upstream stores as JSON, which tells an empty list from none.
+const STORED_AS_JSON: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
 
 /// `{"metadata":…}` of an object's JSON, copied, not parsed further.
 ///

@@ -81,6 +81,14 @@ pub fn on_update(
     if meta::field(object, "managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty) {
         meta::set(object, "managedFields", None);
     }
+    settle_empty(endpoint, object);
+}
+
+/// From here on an empty list is what it will be when it has been stored; its owner has been recorded.
+pub fn settle_empty(endpoint: &Endpoint, object: &mut Value) {
+    if endpoint.is_stored_as_protobuf() {
+        api_types::decode::to_stored_form(&endpoint.info.schema, object);
+    }
 }
 
 /// Whether owners recorded in the stored version could no longer be told: the object has fields that this version does

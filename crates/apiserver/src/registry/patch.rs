@@ -1,13 +1,14 @@
 //! patch: JSON Patch, JSON Merge Patch, strategic merge patch, server-side apply.
 
-use api_types::field::{self, Path};
-use api_types::{decode, default, patch};
+use api_types::resource::ResourceInfo;
+use api_types::schema::{self, Schema, SchemaRef};
+use api_types::{decode, default, go_json, go_text, patch};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::body::{settle_findings, yaml_to_json};
+use super::body::{Expected, settle_findings, yaml_to_json};
 use super::endpoint::strip_kind;
-use super::options::WriteOptions;
+use super::options::{FieldValidation, WriteOptions};
 use super::request::{Outcome, Request};
 use super::update::Change;
 use super::{Registry, meta, pipeline};
@@ -52,10 +53,10 @@ impl Registry {
         if kind == Kind::Apply {
             return self.apply(request, &options).await;
         }
-        let body = parse(kind, &request.body)?;
+        let patch = Patch::parse(kind, &request.body, options.field_validation)?;
         let transform = |old: Option<&Value>| {
             let Some(old) = old else { return Err(error::not_found(&request.endpoint.info, &request.name)) };
-            transform(request, kind, &body, old, &options)
+            transform(request, &patch, old, &options)
         };
         let change =
             Change { transform: &transform, record_owners: true, create_absent: false, is_patch: true };
@@ -79,6 +80,7 @@ impl Registry {
                 return Err(error::conflict(&endpoint.info, &request.name, &why));
             }
             let mut object = decode::normalize(&endpoint.info.schema, object).map_err(Error::internal)?;
+            super::managed::settle_empty(endpoint, &mut object);
             default::apply(&endpoint.info, &mut object);
             endpoint.strategy.receive(&mut object);
             pipeline::check_namespace(request, &mut object)?;
@@ -122,59 +124,118 @@ impl Registry {
     }
 }
 
-fn parse(kind: Kind, body: &[u8]) -> Result<Value> {
-    let decoding = |why: String| match kind {
-        Kind::Strategic => Error::bad_request(why),
-        _ => Error::bad_request(format!("error decoding patch: {why}")),
+/// A patch that was read.
+struct Patch {
+    kind: Kind,
+    body: Value,
+    /// Repeated fields of the patch, and fields that the operations of a JSON Patch do not have.
+    findings: Vec<String>,
+}
+
+impl Patch {
+    fn parse(kind: Kind, text: &[u8], validation: FieldValidation) -> Result<Self> {
+        let decoding = |why: String| match kind {
+            Kind::Strategic => Error::bad_request(why),
+            _ => Error::bad_request(format!("error decoding patch: {why}")),
+        };
+        let body = decode::parse_untyped(text).map_err(|why| decoding(why.to_string()))?;
+        let found = match &body {
+            Value::Object(_) => "object",
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Number(_) => "number",
+            Value::Bool(_) => "bool",
+            Value::Null if kind == Kind::Merge => return Err(Error::bad_request("Invalid JSON Patch")),
+            Value::Null => "null",
+        };
+        let target = match (kind, found) {
+            (Kind::Json, "array") | (Kind::Merge | Kind::Strategic, "object") | (_, "null") => {
+                let findings = match validation {
+                    FieldValidation::Ignore => Vec::new(),
+                    _ => findings(kind, text),
+                };
+                return Ok(Patch { kind, body, findings });
+            }
+            (Kind::Json, _) => "[]handlers.jsonPatchOp",
+            _ => "map[string]interface {}",
+        };
+        Err(decoding(format!("json: cannot unmarshal {found} into Go value of type {target}")))
+    }
+
+    /// What the patch makes of an object, with `kind` and `apiVersion` unless the patch is a strategic one.
+    fn apply(&self, info: &ResourceInfo, old: &Value) -> Result<Value> {
+        if self.kind == Kind::Strategic {
+            return patch::strategic_merge(&info.schema, old, &self.body);
+        }
+        let mut patched = respond::with_kind(info, old.clone());
+        match self.kind {
+            Kind::Json => patch::json_patch(&mut patched, &self.body)?,
+            _ => patch::merge_patch(&mut patched, &self.body),
+        }
+        Ok(patched)
+    }
+
+    /// How errors show what the patch made of an object.
+    fn shown(&self, info: &ResourceInfo, old: &Value, patched: &Value) -> String {
+        let opened = match self.kind {
+            Kind::Strategic | Kind::Apply => return go_text::plain(&self.body),
+            Kind::Json => patch::opened_by_json(&self.body),
+            Kind::Merge => patch::opened_by_merge(old, &self.body),
+        };
+        go_json::to_string_opened(&info.schema, patched, &opened)
+    }
+}
+
+/// What strict validation has to say about a patch by itself.
+fn findings(kind: Kind, text: &[u8]) -> Vec<String> {
+    let decoded = match kind {
+        Kind::Json => decode::strict(&operations_schema(), text),
+        _ => decode::strict_untyped(text),
     };
-    let value = decode::parse_untyped(body).map_err(|why| decoding(why.to_string()))?;
-    let found = match &value {
-        Value::Object(_) => "object",
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        Value::Bool(_) => "bool",
-        Value::Null if kind == Kind::Merge => return Err(Error::bad_request("Invalid JSON Patch")),
-        Value::Null => "null",
+    let found = decoded.map(|decoded| decoded.findings).unwrap_or_default();
+    match kind {
+        Kind::Json => found.into_iter().map(|finding| format!("json patch {finding}")).collect(),
+        _ => found,
+    }
+}
+
+/// The operations of a JSON Patch (RFC 6902).
+fn operations_schema() -> Schema {
+    let field = |name: &'static str, kind: schema::Kind| schema::Field {
+        name: name.into(),
+        schema: SchemaRef::new(Schema { kind, ..Schema::default() }),
+        ..schema::Field::default()
     };
-    let target = match (kind, found) {
-        (Kind::Json, "array") | (Kind::Merge | Kind::Strategic, "object") | (_, "null") => return Ok(value),
-        (Kind::Json, _) => "[]handlers.jsonPatchOp",
-        _ => "map[string]interface {}",
-    };
-    Err(decoding(format!("json: cannot unmarshal {found} into Go value of type {target}")))
+    let fields = vec![
+        field("op", schema::Kind::String),
+        field("path", schema::Kind::String),
+        field("from", schema::Kind::String),
+        field("value", schema::Kind::Any),
+    ];
+    let operation = schema::Kind::Struct(schema::Struct::new(fields, Vec::new()));
+    let item = SchemaRef::new(Schema { kind: operation, ..Schema::default() });
+    Schema { kind: schema::Kind::List(schema::List { item, message: false }), ..Schema::default() }
 }
 
 /// The patched object, checked and with defaults.
-fn transform(
-    request: &Request,
-    kind: Kind,
-    body: &Value,
-    old: &Value,
-    options: &WriteOptions,
-) -> Result<Value> {
+fn transform(request: &Request, patch: &Patch, old: &Value, options: &WriteOptions) -> Result<Value> {
     let endpoint = &request.endpoint;
     let info = &endpoint.info;
-    let mut patched = match kind {
-        Kind::Strategic => patch::strategic_merge(&info.schema, old, body)?,
-        _ => {
-            let mut patched = respond::with_kind(info, old.clone());
-            match kind {
-                Kind::Json => patch::json_patch(&mut patched, body)?,
-                _ => patch::merge_patch(&mut patched, body),
-            }
-            check_type(request, &patched)?;
-            patched
-        }
+    // Made again only for an error, which shows the document as it was before anything was dropped.
+    let unfit = |why: &str| match patch.apply(info, old) {
+        Ok(patched) => patch::unreadable(&patch.shown(info, old, &patched), why),
+        Err(error) => error,
     };
+    let mut patched = patch.apply(info, old)?;
+    if patch.kind != Kind::Strategic {
+        check_type(info, &patched).map_err(|why| unfit(&why))?;
+    }
     strip_kind(&mut patched);
-    let findings = decode::prune(&info.schema, &mut patched);
-    let findings = findings.into_iter().map(|path| format!("unknown field \"{path}\"")).collect();
-    settle_findings(request, findings, options.field_validation, |why| unfit(&patched, &why))?;
-    let mut object = match decode::normalize(&info.schema, patched) {
-        Ok(object) => object,
-        Err(why) => return Err(unfit(body, &why.to_string())),
-    };
+    let unknown = decode::prune(&info.schema, &mut patched);
+    let mut object = decode::normalize(&info.schema, patched).map_err(|why| unfit(&why.to_string()))?;
+    let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
+    let findings = patch.findings.iter().cloned().chain(unknown).collect();
+    settle_findings(request, findings, options.field_validation, |why| unfit(&why))?;
     default::apply(info, &mut object);
     endpoint.strategy.receive(&mut object);
     pipeline::check_namespace(request, &mut object)?;
@@ -182,19 +243,21 @@ fn transform(
     Ok(object)
 }
 
-/// A patch may not turn the object into another kind.
-fn check_type(request: &Request, patched: &Value) -> Result<()> {
-    let info = &request.endpoint.info;
+/// A patch may not turn the object into another kind. The object is read as what it says it is, so that is where the
+/// first error comes from.
+fn check_type(info: &ResourceInfo, patched: &Value) -> std::result::Result<(), String> {
     let text = |key: &str| patched.get(key).and_then(Value::as_str).unwrap_or_default();
-    if text("kind") == info.kind && text("apiVersion") == info.api_version() {
+    let (kind, api_version) = (text("kind"), text("apiVersion"));
+    if kind == info.kind && api_version == info.api_version() {
         return Ok(());
     }
-    let why = format!("no kind {:?} is registered for version {:?}", text("kind"), text("apiVersion"));
-    Err(unfit(patched, &why))
-}
-
-/// The patched object does not fit its type.
-fn unfit(shown: &Value, why: &str) -> Error {
-    let error = field::Error::invalid(&Path::new("patch"), shown.to_string(), why);
-    Error::invalid("", "", "", vec![error])
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let Some(other) = schema::by_gvk(group, version, kind) else {
+        let scheme = Expected::object(info).scheme;
+        return Err(format!(
+            "no kind {kind:?} is registered for version {api_version:?} in scheme {scheme:?}"
+        ));
+    };
+    decode::normalize(&other, patched.clone()).map_err(|why| why.to_string())?;
+    Err(format!("unable to convert {api_version}, Kind={kind} to {}, Kind={}", info.api_version(), info.kind))
 }

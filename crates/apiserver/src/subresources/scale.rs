@@ -1,12 +1,14 @@
 //! `scale`: the replicas of a workload as an `autoscaling/v1` Scale.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use api_types::apply::{FieldManager, ScaleOwners};
 use api_types::field::{self, Path};
 use api_types::resource::ResourceInfo;
 use api_types::selector::Selector;
 use api_types::{decode, patch};
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::{self, Error, Result};
@@ -17,6 +19,15 @@ use crate::registry::update::Change;
 use crate::registry::{Endpoint, Item, Outcome, Registry, Request, meta};
 use crate::server::Server;
 
+/// Tracks who owns the fields of Scales; their entries are kept in the object that a Scale stands for.
+static OWNERS: LazyLock<FieldManager> = LazyLock::new(|| {
+    let expected = scale_kind();
+    FieldManager::new(expected.schema, "autoscaling/v1", "Scale", "scale")
+});
+
+/// Makes the new Scale, with its owners, of the present one.
+type Step<'a> = dyn Fn(&Value) -> Result<Value> + Send + Sync + 'a;
+
 /// Reads or changes the scale of an object.
 pub(super) async fn operate(server: &Arc<Server>, request: &Request, verb: &str) -> Result<Outcome> {
     match verb {
@@ -25,71 +36,110 @@ pub(super) async fn operate(server: &Arc<Server>, request: &Request, verb: &str)
             answer(&request.endpoint, outcome)
         }
         "update" => update(&server.registry, request).await,
+        "patch" if media::content_type(&request.headers) == "application/apply-patch+yaml" => {
+            apply(&server.registry, request).await
+        }
         "patch" => patch_scale(&server.registry, request).await,
         _ => Err(error::method_not_allowed()),
     }
 }
 
+fn scale_kind() -> Expected<'static> {
+    Expected::kind("autoscaling", "v1", "Scale")
+}
+
 async fn update(registry: &Registry, request: &Request) -> Result<Outcome> {
     let options = WriteOptions::parse("UpdateOptions", &request.query, false)?;
-    let expected = Expected::kind("autoscaling", "v1", "Scale");
-    let scale = body::decode(request, &expected, options.field_validation)?;
-    change(registry, request, &options, &|_| Ok(scale.clone())).await
+    let sent = body::decode(request, &scale_kind(), options.field_validation)?;
+    let manager = request.manager(&options.field_manager);
+    let step = |old: &Value| {
+        let mut scale = sent.clone();
+        OWNERS.update(Some(old), &mut scale, &manager, Timestamp::now());
+        Ok(scale)
+    };
+    change(registry, request, &options, &step).await
 }
 
 async fn patch_scale(registry: &Registry, request: &Request) -> Result<Outcome> {
     let options = WriteOptions::parse("PatchOptions", &request.query, false)?;
     let kind = media::content_type(&request.headers);
-    let body = match kind {
-        "application/apply-patch+yaml" => {
-            let text = body::yaml_to_json(&request.body).map_err(Error::bad_request)?;
-            serde_json::from_slice(&text).map_err(|why| Error::bad_request(why.to_string()))?
-        }
-        _ => decode::parse_untyped(&request.body)
-            .map_err(|why| Error::bad_request(format!("error decoding patch: {why}")))?,
-    };
-    let schema = Expected::kind("autoscaling", "v1", "Scale").schema;
-    let apply = |old: &Value| {
-        let mut scale = of(&request.endpoint, old)?;
+    let body = decode::parse_untyped(&request.body)
+        .map_err(|why| Error::bad_request(format!("error decoding patch: {why}")))?;
+    let schema = scale_kind().schema;
+    let manager = request.manager(&options.field_manager);
+    let step = |old: &Value| {
+        let mut scale = old.clone();
         match kind {
             "application/json-patch+json" => patch::json_patch(&mut scale, &body)?,
-            "application/merge-patch+json" | "application/apply-patch+yaml" => {
-                patch::merge_patch(&mut scale, &body)
-            }
+            "application/merge-patch+json" => patch::merge_patch(&mut scale, &body),
             "application/strategic-merge-patch+json" => {
                 scale = patch::strategic_merge(&schema, &scale, &body)?
             }
             _ => return Err(error::unsupported_media_type_http()),
         }
+        let mut scale =
+            decode::normalize(&schema, scale).map_err(|why| Error::bad_request(why.to_string()))?;
+        OWNERS.update(Some(old), &mut scale, &manager, Timestamp::now());
+        Ok(scale)
+    };
+    change(registry, request, &options, &step).await
+}
+
+async fn apply(registry: &Registry, request: &Request) -> Result<Outcome> {
+    let options = WriteOptions::parse("PatchOptions", &request.query, true)?;
+    let bad = |why: String| Error::bad_request(format!("error decoding YAML: {why}"));
+    let text = body::yaml_to_json(&request.body).map_err(bad)?;
+    let config: Value = serde_json::from_slice(&text).map_err(|why| bad(why.to_string()))?;
+    let schema = scale_kind().schema;
+    let step = |old: &Value| {
+        let scale =
+            OWNERS.apply(Some(old), &config, &options.field_manager, options.force, Timestamp::now())?;
         decode::normalize(&schema, scale).map_err(|why| Error::bad_request(why.to_string()))
     };
-    change(registry, request, &options, &apply).await
+    change(registry, request, &options, &step).await
 }
 
 async fn change(
     registry: &Registry,
     request: &Request,
     options: &WriteOptions,
-    new_scale: &(dyn Fn(&Value) -> Result<Value> + Send + Sync),
+    step: &Step<'_>,
 ) -> Result<Outcome> {
     let endpoint = &request.endpoint;
+    let owners = ScaleOwners::new(&endpoint.info.api_version(), paths(&endpoint.info).0);
     let transform = |old: Option<&Value>| {
         let Some(old) = old else { return Err(error::not_found(&endpoint.info, &request.name)) };
-        let scale = new_scale(old)?;
+        let entries = meta::field(old, "managedFields");
+        let mut present = of(endpoint, old)?;
+        if let Some(entries) = owners.of_scale(entries) {
+            meta::set(&mut present, "managedFields", Some(entries));
+        }
+        let scale = step(&present)?;
         check(request, &scale)?;
+        check_uid(request, &scale, old)?;
         let mut object = old.clone();
         set(&mut object, paths(&endpoint.info).0, replicas(&scale).into());
-        for key in ["resourceVersion", "uid"] {
-            let value = meta::text(&scale, key);
-            if !value.is_empty() {
-                meta::set(&mut object, key, Some(value.into()));
-            }
+        let version = meta::text(&scale, "resourceVersion");
+        if !version.is_empty() {
+            meta::set(&mut object, "resourceVersion", Some(version.into()));
         }
+        let entries = owners.of_object(entries, meta::field(&scale, "managedFields"));
+        meta::set(&mut object, "managedFields", entries);
         Ok(object)
     };
-    let change = Change { transform: &transform, record_owners: true, create_absent: false, is_patch: true };
+    let change = Change { transform: &transform, record_owners: false, create_absent: false, is_patch: true };
     let outcome = registry.change(request, options, &change).await?;
     answer(endpoint, outcome)
+}
+
+fn check_uid(request: &Request, scale: &Value, object: &Value) -> Result<()> {
+    let (wanted, found) = (meta::text(scale, "uid"), meta::text(object, "uid"));
+    if wanted.is_empty() || wanted == found {
+        return Ok(());
+    }
+    let info = &request.endpoint.info;
+    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(Error::conflict(&info.group, &format!("{}/scale", info.plural), &request.name, &why))
 }
 
 fn check(request: &Request, scale: &Value) -> Result<()> {
