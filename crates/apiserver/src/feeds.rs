@@ -1,5 +1,5 @@
 //! Keeps in memory what the server decides by: RBAC objects, what kubelets may see, webhooks, definitions of custom
-//! resources.
+//! resources, priority and fairness.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use crate::server::Server;
 
 /// The resources that RBAC is made of.
 const RBAC: [&str; 4] = ["clusterroles", "clusterrolebindings", "roles", "rolebindings"];
+
+/// The resources that priority and fairness goes by.
+const FLOW_CONTROL: [&str; 2] = ["prioritylevelconfigurations", "flowschemas"];
 
 /// All objects, then a bookmark, then every change.
 const EVERYTHING: WatchFrom = WatchFrom::State { freshness: Freshness::Any, end_bookmark: true };
@@ -62,6 +65,12 @@ pub fn start(server: &Arc<Server>) {
         for resource in index.resources() {
             let replica = Arc::new(Replicated(index.clone()));
             tokio::spawn(follow(Arc::clone(server), "admissionregistration.k8s.io", resource, replica));
+        }
+    }
+    if let Some(flow_control) = &server.flow_control {
+        for resource in FLOW_CONTROL {
+            let replica = Arc::new(Replicated(flow_control.clone()));
+            tokio::spawn(follow(Arc::clone(server), "flowcontrol.apiserver.k8s.io", resource, replica));
         }
     }
     for (group, resource) in NodeGraph::RESOURCES {

@@ -23,6 +23,7 @@ mod discovery;
 pub mod error;
 mod feeds;
 mod filters;
+mod flowcontrol;
 mod handlers;
 mod http;
 mod kubernetes_service;

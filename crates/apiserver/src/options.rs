@@ -274,7 +274,7 @@ pub struct Generic {
     /// External name of this server
     #[arg(long)]
     pub external_hostname: Option<String>,
-    /// Priority and fairness; max-inflight limits hold either way
+    /// Share the seats that the max-inflight limits add up to by priority and fairness
     #[arg(long, default_value_t = true, action = ArgAction::Set)]
     pub enable_priority_and_fairness: bool,
 }

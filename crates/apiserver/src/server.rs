@@ -21,6 +21,7 @@ use crate::aggregation::Aggregator;
 use crate::allocation::Allocators;
 use crate::custom::Definitions;
 use crate::filters::{self, InFlight, Peers};
+use crate::flowcontrol::FlowControl;
 use crate::openapi::Documents;
 use crate::options::Options;
 use crate::outbound::Resolver;
@@ -61,8 +62,10 @@ pub struct Server {
     pub health: Health,
     /// Client certificates of open connections.
     pub peers: Peers,
-    /// Limits of requests at once.
+    /// Limits of requests at once, without priority and fairness.
     pub in_flight: InFlight,
+    /// Priority and fairness.
+    pub flow_control: Option<Arc<FlowControl>>,
     /// OpenAPI documents that were asked for.
     pub openapi: Documents,
     /// Cancelled when the server has to stop.
@@ -169,7 +172,10 @@ async fn build(
     let aggregator = Arc::new(aggregator);
     let policies = Policies::new(registry.clone(), Arc::clone(&authorizer));
     let webhooks = Webhooks::new(resolver.clone(), registry.clone(), registry.clone());
+    let generic = &options.generic;
+    let seats = generic.max_requests_inflight + generic.max_mutating_requests_inflight;
     let server = Arc::new(Server {
+        flow_control: generic.enable_priority_and_fairness.then(|| FlowControl::new(seats)),
         in_flight: InFlight::new(
             options.generic.max_requests_inflight,
             options.generic.max_mutating_requests_inflight,

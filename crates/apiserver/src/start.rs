@@ -10,6 +10,7 @@ use component::health::{Check, On};
 
 use crate::admission::plugins::{self, Dependencies};
 use crate::bootstrap_objects::{self, Reconciler};
+use crate::flowcontrol;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::server::Server;
@@ -129,6 +130,11 @@ pub fn background(server: &Arc<Server>) {
     crate::custom::start(server);
     tokio::spawn(crate::kubernetes_service::run(Arc::clone(server)));
     tokio::spawn(crate::trust::run(Arc::clone(server)));
+    if let Some(control) = &server.flow_control {
+        tokio::spawn(flowcontrol::lend_seats(Arc::clone(control), server.shutdown.clone()));
+        let registry = Arc::clone(&server.registry);
+        tokio::spawn(flowcontrol::keep_status(Arc::clone(control), registry, server.shutdown.clone()));
+    }
 }
 
 /// Makes the objects that a cluster begins with, and keeps them in being.

@@ -37,13 +37,21 @@ fn printed_form_is_gos() {
             r#"{"data":{"a":null},"binaryData":{"b":null},"immutable":false}"#,
             json!({"metadata": {}, "data": {"a": ""}, "binaryData": {"b": null}, "immutable": false}),
         ),
-        ("rbac.authorization.k8s.io/v1.Role", r#"{"rules":[]}"#, json!({"metadata": {}, "rules": null})),
+        ("rbac.authorization.k8s.io/v1.Role", r#"{"rules":[]}"#, json!({"metadata": {}, "rules": []})),
     ];
     for (name, text, want) in cases {
         assert_eq!(read(name, text), want, "{text}");
         let value = serde_json::from_str(text).unwrap();
         assert_eq!(normalize(&node(name), value).unwrap(), want, "{text}");
     }
+}
+
+#[test]
+fn empty_lists_are_absent_once_stored() {
+    let schema = node("rbac.authorization.k8s.io/v1.Role");
+    let mut role = json!({"metadata": {"finalizers": []}, "rules": []});
+    to_stored_form(&schema, &mut role);
+    assert_eq!(role, json!({"metadata": {}, "rules": null}));
 }
 
 #[test]

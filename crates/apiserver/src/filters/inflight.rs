@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::RequestInfo;
-use crate::error::Error;
 
 /// The two limits.
 pub struct InFlight {
@@ -20,22 +19,16 @@ impl InFlight {
         InFlight { reads: semaphore(reads), writes: semaphore(writes) }
     }
 
-    /// Takes a slot for as long as the result lives; long-running requests need none.
-    ///
-    /// # Errors
-    /// `TooManyRequests` when all slots are taken.
-    pub(super) fn enter(&self, info: &RequestInfo) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    /// Takes a slot for as long as the result lives; long-running requests need none. `None` when all are taken.
+    pub(super) fn enter(&self, info: &RequestInfo) -> Option<Option<OwnedSemaphorePermit>> {
         if is_long_running(info) {
-            return Ok(None);
+            return Some(None);
         }
         let semaphore = match info.verb.as_str() {
             "get" | "list" => &self.reads,
             _ => &self.writes,
         };
-        match Arc::clone(semaphore).try_acquire_owned() {
-            Ok(slot) => Ok(Some(slot)),
-            Err(_) => Err(Error::too_many_requests("Too many requests, please try again later.", 1)),
-        }
+        Arc::clone(semaphore).try_acquire_owned().ok().map(Some)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What every request passes through before a handler sees it, outermost first.
 //!
 //! ```text
-//!  panics ─► metrics ─► request info ─► in flight ─► authentication ─► impersonation ─► authorization ─► time-out ─► handlers
+//!  panics ─► metrics ─► request info ─► authentication ─► impersonation ─► fairness ─► authorization ─► time-out ─► handlers
 //! ```
 //!
 //! Each stage is a function in its own file; this file is the only one that knows their order.
@@ -30,6 +30,7 @@ pub use inflight::InFlight;
 pub use request_info::RequestInfo;
 
 use crate::error::Error;
+use crate::flowcontrol;
 use crate::handlers;
 use crate::http::body::Body;
 use crate::http::query::{Query, unescape};
@@ -62,8 +63,12 @@ pub async fn serve(server: Arc<Server>, request: Request<Incoming>) -> Result<Re
     let info = RequestInfo::parse(request.method(), &path, &query);
     let labels = metrics::Labels::of(&info, &query);
     let indented = is_document(&info) && pretty::wanted(request.headers(), &query);
-    let answered = panics::catch(pass(&server, request, info, query)).await;
+    let mut flow = None;
+    let answered = panics::catch(pass(&server, request, info, query, &mut flow)).await;
     let mut response = answered.unwrap_or_else(|error| respond::error(&error, format));
+    if let Some(flow) = flow {
+        flow.mark(response.headers_mut());
+    }
     if indented && pretty::applies(response.headers()) {
         response = pretty::indent(response);
     }
@@ -90,8 +95,15 @@ async fn pass(
     request: Request<Incoming>,
     info: RequestInfo,
     query: Query,
+    flow: &mut Option<Arc<flowcontrol::Schema>>,
 ) -> Result<Response<Body>, Error> {
-    let _slot = server.in_flight.enter(&info)?;
+    let _slot = match &server.flow_control {
+        Some(_) => None,
+        None => match server.in_flight.enter(&info) {
+            Some(slot) => slot,
+            None => return Ok(respond::too_many_requests()),
+        },
+    };
     let (mut parts, body) = request.into_parts();
     let requester = authentication::authenticate(server, &mut parts).await?;
     let user = match authn::impersonate(&server.authorizer, &requester, &parts.headers).await? {
@@ -100,6 +112,14 @@ async fn pass(
             other
         }
         None => requester,
+    };
+    *flow = classify(server, &user, &info);
+    let _seats = match flow {
+        Some(flow) => match take_seats(server, flow, &user, &info, &query).await {
+            Ok(ticket) => Some(ticket),
+            Err(_) => return Ok(respond::too_many_requests()),
+        },
+        None => None,
     };
     authorize(server, &user, &info, &query).await?;
     let long_running = inflight::is_long_running(&info);
@@ -111,6 +131,28 @@ async fn pass(
         Ok(answered) => answered,
         Err(_) => Err(Error::timeout("request did not complete within the allotted timeout", 0)),
     }
+}
+
+/// What priority and fairness takes a request for. Streams go by without; a watch needs seats while it begins.
+fn classify(server: &Server, user: &UserInfo, info: &RequestInfo) -> Option<Arc<flowcontrol::Schema>> {
+    let control = server.flow_control.as_ref()?;
+    if inflight::is_long_running(info) && info.verb != "watch" {
+        return None;
+    }
+    control.classify(user, info)
+}
+
+async fn take_seats(
+    server: &Server,
+    flow: &flowcontrol::Schema,
+    user: &UserInfo,
+    info: &RequestInfo,
+    query: &Query,
+) -> Result<flowcontrol::Ticket, flowcontrol::Rejection> {
+    let seats = |nominal| flowcontrol::seats(&server.registry, info, query, nominal);
+    // A request may spend a part of its time in a queue, so that enough is left to answer it.
+    let patience = server.request_timeout() / 4;
+    flow.admit(user, info, seats, patience).await
 }
 
 async fn authorize(server: &Server, user: &UserInfo, info: &RequestInfo, query: &Query) -> Result<(), Error> {

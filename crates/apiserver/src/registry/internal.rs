@@ -118,6 +118,19 @@ impl Registry {
         Err(crate::error::not_found(&endpoint.info, name))
     }
 
+    /// Applies a configuration in the server's own name, whoever owns its fields now. The object is created if it is
+    /// absent, unless only a subresource of it is meant.
+    ///
+    /// # Errors
+    /// As [`Registry::patch`].
+    pub async fn apply_internal(&self, target: Target<'_>, config: &Value, manager: &str) -> Result<()> {
+        let mut request = self.internal_request(target)?;
+        request.body = config.to_string().into();
+        let options =
+            WriteOptions { field_manager: manager.to_owned(), force: true, ..WriteOptions::default() };
+        self.apply(&request, &options).await.map(drop)
+    }
+
     /// Changes an object in the server's own name by a function that is called again when somebody else changed the
     /// object in between. The function may refuse.
     ///

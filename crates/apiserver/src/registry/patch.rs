@@ -64,7 +64,7 @@ impl Registry {
     }
 
     /// Server-side apply; an absent object is created, unless only a subresource of it is meant.
-    async fn apply(&self, request: &Request, options: &WriteOptions) -> Result<Outcome> {
+    pub(super) async fn apply(&self, request: &Request, options: &WriteOptions) -> Result<Outcome> {
         let config = self.configuration(request)?;
         let endpoint = &request.endpoint;
         let manager = endpoint.managers().of(&request.subresource);
