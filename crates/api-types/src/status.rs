@@ -16,32 +16,39 @@ pub const OPTIMISTIC_LOCK: &str =
 
 /// The failure of one API request, ready to be sent as a `Status` object.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ApiError(Box<Status>);
+pub struct ApiError(Box<Failure>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Failure {
+    status: Status,
+    /// `metadata.continue`: goes on with a list whose consistent form has expired. Empty for all other failures.
+    continue_token: String,
+}
 
 impl std::error::Error for ApiError {}
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.0.status.message)
     }
 }
 
 impl std::ops::Deref for ApiError {
     type Target = Status;
     fn deref(&self) -> &Status {
-        &self.0
+        &self.0.status
     }
 }
 
 impl std::ops::DerefMut for ApiError {
     fn deref_mut(&mut self) -> &mut Status {
-        &mut self.0
+        &mut self.0.status
     }
 }
 
 impl From<Status> for ApiError {
     fn from(status: Status) -> Self {
-        Self(Box::new(status))
+        Self(Box::new(Failure { status, continue_token: String::new() }))
     }
 }
 
@@ -297,8 +304,24 @@ impl ApiError {
     /// The same with another message.
     #[must_use]
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
-        self.0.message = message.into();
+        self.0.status.message = message.into();
         self
+    }
+
+    /// The same with a token that continues the list that failed.
+    #[must_use]
+    pub fn with_continue(mut self, token: impl Into<String>) -> Self {
+        self.0.continue_token = token.into();
+        self
+    }
+
+    /// The `Status` object as it is sent.
+    pub fn to_value(&self) -> Value {
+        let mut out = self.0.status.to_value();
+        if !self.0.continue_token.is_empty() {
+            out["metadata"]["continue"] = self.0.continue_token.as_str().into();
+        }
+        out
     }
 
     /// The same error with `details.retryAfterSeconds` set (and so a `Retry-After` header).
@@ -315,7 +338,7 @@ impl ApiError {
 
     /// The details, created when absent.
     pub fn details_mut(&mut self) -> &mut Details {
-        self.0.details.get_or_insert_default()
+        self.0.status.details.get_or_insert_default()
     }
 
     /// Whether the reason is `NotFound`.

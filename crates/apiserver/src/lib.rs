@@ -34,6 +34,7 @@ mod outbound;
 pub mod registry;
 pub mod server;
 mod start;
+mod stores;
 mod streams;
 mod subresources;
 mod table;

@@ -9,6 +9,8 @@ use clap::{ArgAction, Args};
 use component::duration::GoDuration;
 use component::flags;
 
+use crate::stores::Override;
+
 /// All flags of kube-apiserver.
 #[derive(Args, Debug, Clone)]
 pub struct Options {
@@ -51,6 +53,9 @@ pub struct Etcd {
     /// etcd servers to connect with (scheme://ip:port), comma separated
     #[arg(long, value_delimiter = ',', required = true)]
     pub etcd_servers: Vec<String>,
+    /// Per-resource etcd servers (group/resource#servers, servers separated by semicolons), comma separated
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers_overrides: Vec<String>,
     /// SSL Certificate Authority file used to secure etcd communication
     #[arg(long)]
     pub etcd_cafile: Option<PathBuf>,
@@ -299,6 +304,10 @@ impl component::Options for Options {
         }
         if self.service_accounts.service_account_key_file.is_empty() {
             problems.push("--service-account-key-file is required".into());
+        }
+        for text in self.etcd.etcd_servers_overrides.iter().filter(|text| Override::parse(text).is_none()) {
+            problems
+                .push(format!("--etcd-servers-overrides {text:?} is not of the form group/resource#servers"));
         }
         if self.etcd.etcd_certfile.is_some() != self.etcd.etcd_keyfile.is_some() {
             problems.push("--etcd-certfile and --etcd-keyfile must be given together".into());

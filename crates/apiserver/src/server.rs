@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use component::health::Health;
 use component::{CancellationToken, serve};
 use serde_json::{Value, json};
-use storage::Store;
 
 use crate::access_config;
 use crate::admission::Reader;
@@ -27,6 +26,7 @@ use crate::options::Options;
 use crate::outbound::Resolver;
 use crate::registry::{Registry, Settings};
 use crate::start;
+use crate::stores::Stores;
 use crate::tokens::Tokens;
 
 /// The port when `--secure-port` is not given.
@@ -141,12 +141,12 @@ async fn build(
     let nodes = Arc::new(NodeGraph::new(crate::bootstrap_objects::node_rules()));
     let authorizer = access_config::authorizer(&options.authorization, &rbac, &nodes)?;
     let authorizer = Arc::new(authorizer);
-    let store = Store::connect(store_options(&options)).await.context("cannot use etcd")?;
+    let stores = Stores::connect(&options.etcd).await?;
     let cluster = &options.cluster;
     let allocators =
-        Allocators::new(&store, &cluster.service_cluster_ip_range, &cluster.service_node_port_range)?;
+        Allocators::new(stores.main(), &cluster.service_cluster_ip_range, &cluster.service_node_port_range)?;
     let registry = Registry::new(
-        store,
+        stores,
         allocators,
         Arc::clone(&authorizer),
         Settings {
@@ -202,18 +202,6 @@ async fn build(
     start::add_health_checks(&server);
     start::set_admission(&server)?;
     Ok(server)
-}
-
-fn store_options(options: &Options) -> storage::Options {
-    storage::Options {
-        endpoints: options.etcd.etcd_servers.clone(),
-        ca_file: options.etcd.etcd_cafile.clone(),
-        cert_file: options.etcd.etcd_certfile.clone(),
-        key_file: options.etcd.etcd_keyfile.clone(),
-        prefix: options.etcd.etcd_prefix.clone(),
-        compaction_interval: options.etcd.etcd_compaction_interval.0,
-        ..storage::Options::default()
-    }
 }
 
 fn authentication(options: &Options, tokens: &Tokens) -> anyhow::Result<authn::Config> {

@@ -1,7 +1,7 @@
 //! What happens at start: resources, health checks, admission, the tasks behind the server, the first objects.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Context as _;
 use api_types::resource;
@@ -70,6 +70,11 @@ pub fn add_health_checks(server: &Arc<Server>) {
     server.health.add_fn("log", On::ALL, || Ok(()));
     server.health.add("etcd", On::ALL, Etcd(store.clone()));
     server.health.add("etcd-readiness", On::READYZ, Etcd(store.clone()));
+    for (index, store) in server.registry.other_stores().into_iter().enumerate() {
+        server.health.add(format!("etcd-override-{index}"), On::ALL, Etcd(store.clone()));
+        server.health.add(format!("etcd-override-readiness-{index}"), On::READYZ, Etcd(store.clone()));
+        server.health.add(format!("informer-sync-override-{index}"), On::READYZ, Caches(store));
+    }
     let stopping = Arc::downgrade(server);
     server.health.add_fn("shutdown", On::READYZ, move || {
         match stopping.upgrade().is_some_and(|server| !server.stopping.load(Ordering::Acquire)) {
@@ -125,6 +130,7 @@ pub fn set_admission(server: &Arc<Server>) -> anyhow::Result<()> {
 
 /// Starts the tasks that run as long as the server.
 pub fn background(server: &Arc<Server>) {
+    LazyLock::force(&crate::handlers::pages::STARTED);
     crate::feeds::start(server);
     tokio::spawn(crate::aggregation::run(Arc::clone(server)));
     crate::custom::start(server);
@@ -184,19 +190,18 @@ pub fn root_paths(server: &Server) -> Vec<String> {
         "/apis",
         "/apis/",
         "/flagz",
-        "/healthz",
-        "/livez",
         "/metrics",
+        "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
         "/openapi/v3/",
         "/openid/v1/jwks",
-        "/readyz",
         "/statusz",
         "/version",
     ]
     .map(str::to_owned)
     .to_vec();
+    paths.extend(server.health.paths());
     for endpoint in server.registry.endpoints() {
         let info = &endpoint.info;
         if !info.group.is_empty() {

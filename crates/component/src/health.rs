@@ -82,6 +82,17 @@ impl Health {
         self.add(name, on, Function(check));
     }
 
+    /// The path of every endpoint and of every check.
+    pub fn paths(&self) -> Vec<String> {
+        let checks = self.checks.read();
+        let of = |endpoint: &'static str| {
+            let checks = checks.iter().filter(move |entry| entry.on.has(endpoint));
+            let checks = checks.map(move |entry| format!("/{endpoint}/{}", entry.name));
+            std::iter::once(format!("/{endpoint}")).chain(checks)
+        };
+        ["healthz", "livez", "readyz"].into_iter().flat_map(of).collect()
+    }
+
     /// Answers a request for `path`, or `None` when it is not a health path. `query` is the raw query string.
     pub async fn respond(&self, path: &str, query: &str) -> Option<Response<Full<Bytes>>> {
         let mut parts = path.trim_start_matches('/').splitn(2, '/');

@@ -10,20 +10,26 @@ use super::wire::{FIXED32, FIXED64, LENGTH, Reader, VARINT};
 use crate::schema::emit;
 use crate::schema::{Field, Kind, Map, Schema, SchemaOr, Struct, WireTarget};
 
+/// Messages in messages; only recursive types come anywhere near, and JSON ends there too.
+const MAX_DEPTH: usize = 128;
+
 type Object = JsonMap<String, Value>;
 type Result<T> = std::result::Result<T, CodecError>;
 
 /// Decodes a message into the JSON that a Go client would print for it. Unknown field numbers are skipped.
 pub fn decode(schema: &Schema, raw: &[u8]) -> Result<Value> {
-    message(schema, raw)
+    message(schema, raw, 0)
 }
 
 /// The content of a type that is a message on the wire.
-fn message(schema: &Schema, raw: &[u8]) -> Result<Value> {
+fn message(schema: &Schema, raw: &[u8], depth: usize) -> Result<Value> {
+    if depth > MAX_DEPTH {
+        return Err(CodecError::Malformed("exceeded max depth"));
+    }
     match &schema.kind {
         Kind::Struct(layout) => {
             let mut found = Vec::with_capacity(layout.fields.len().min(16));
-            fields(layout, raw, &mut found)?;
+            fields(layout, raw, &mut found, depth)?;
             let unset = emit::unset(layout, |name| found.iter().any(|(n, _)| *n == name));
             found.extend(unset.into_iter().map(|(field, value)| (&*field.name, value)));
             Ok(Value::Object(found.into_iter().map(|(name, value)| (name.to_string(), value)).collect()))
@@ -42,12 +48,12 @@ fn message(schema: &Schema, raw: &[u8]) -> Result<Value> {
             Some(json) if !json.is_empty() => Ok(serde_json::from_slice(json)?),
             _ => Ok(Value::Null),
         },
-        Kind::SchemaOr(inner, other) => schema_or(inner, *other, raw),
+        Kind::SchemaOr(inner, other) => schema_or(inner, *other, raw, depth),
         Kind::List(list) => {
             let (mut items, mut reader) = (Vec::new(), Reader::new(raw));
             while let Some((number, wire_type)) = reader.tag()? {
                 match number {
-                    1 => items.push(one(&list.item, wire_type, &mut reader)?),
+                    1 => items.push(one(&list.item, wire_type, &mut reader, depth)?),
                     _ => reader.skip(wire_type)?,
                 }
             }
@@ -61,7 +67,7 @@ fn message(schema: &Schema, raw: &[u8]) -> Result<Value> {
 type Found<'s> = Vec<(&'s str, Value)>;
 
 /// Reads the fields of a struct, leaving out what Go omits when empty.
-fn fields<'s>(layout: &'s Struct, raw: &[u8], found: &mut Found<'s>) -> Result<()> {
+fn fields<'s>(layout: &'s Struct, raw: &[u8], found: &mut Found<'s>, depth: usize) -> Result<()> {
     let mut reader = Reader::new(raw);
     let mut expected = 0;
     while let Some((number, wire_type)) = reader.tag()? {
@@ -75,10 +81,10 @@ fn fields<'s>(layout: &'s Struct, raw: &[u8], found: &mut Found<'s>) -> Result<(
         };
         match position.map(|p| &layout.wire[p].target) {
             Ok(WireTarget::Field(index)) => {
-                field(&layout.fields[usize::from(*index)], wire_type, &mut reader, found)?;
+                field(&layout.fields[usize::from(*index)], wire_type, &mut reader, found, depth)?;
             }
             Ok(WireTarget::Inline(inner)) => match &inner.kind {
-                Kind::Struct(inner) => fields(inner, reader.bytes()?, found)?,
+                Kind::Struct(inner) => fields(inner, reader.bytes()?, found, depth)?,
                 _ => reader.skip(wire_type)?,
             },
             Err(_) => reader.skip(wire_type)?,
@@ -87,28 +93,34 @@ fn fields<'s>(layout: &'s Struct, raw: &[u8], found: &mut Found<'s>) -> Result<(
     Ok(())
 }
 
-fn field<'s>(field: &'s Field, wire_type: u8, reader: &mut Reader<'_>, found: &mut Found<'s>) -> Result<()> {
+fn field<'s>(
+    field: &'s Field,
+    wire_type: u8,
+    reader: &mut Reader<'_>,
+    found: &mut Found<'s>,
+    depth: usize,
+) -> Result<()> {
     match &field.schema.kind {
         Kind::List(list) if !list.message => {
             if let Value::Array(items) = slot(found, &field.name, || Value::Array(Vec::new())) {
                 if wire_type == LENGTH && is_varint(&list.item.kind) {
                     let mut packed = Reader::new(reader.bytes()?);
                     while !packed.is_empty() {
-                        items.push(one(&list.item, VARINT, &mut packed)?);
+                        items.push(one(&list.item, VARINT, &mut packed, depth)?);
                     }
                 } else {
-                    items.push(one(&list.item, wire_type, reader)?);
+                    items.push(one(&list.item, wire_type, reader, depth)?);
                 }
             }
         }
         Kind::Map(map) => {
-            let (key, value) = entry(map, reader.bytes()?)?;
+            let (key, value) = entry(map, reader.bytes()?, depth)?;
             if let Value::Object(entries) = slot(found, &field.name, || Value::Object(Object::new())) {
                 entries.insert(key, value);
             }
         }
         _ => {
-            let value = one(&field.schema, wire_type, reader)?;
+            let value = one(&field.schema, wire_type, reader, depth)?;
             if found.iter().any(|(name, _)| *name == field.name) {
                 // The last of repeated values counts.
                 found.retain(|(name, _)| *name != field.name);
@@ -133,12 +145,12 @@ fn slot<'a, 's>(found: &'a mut Found<'s>, name: &'s str, empty: impl FnOnce() ->
     &mut found[position].1
 }
 
-fn entry(map: &Map, raw: &[u8]) -> Result<(String, Value)> {
+fn entry(map: &Map, raw: &[u8], depth: usize) -> Result<(String, Value)> {
     let (mut key, mut value, mut reader) = (String::new(), None, Reader::new(raw));
     while let Some((number, wire_type)) = reader.tag()? {
         match number {
             1 => key = reader.text("a map key")?.to_string(),
-            2 => value = Some(one(&map.value, wire_type, &mut reader)?),
+            2 => value = Some(one(&map.value, wire_type, &mut reader, depth)?),
             _ => reader.skip(wire_type)?,
         }
     }
@@ -146,7 +158,7 @@ fn entry(map: &Map, raw: &[u8]) -> Result<(String, Value)> {
 }
 
 /// One value of a type.
-fn one(schema: &Schema, wire_type: u8, reader: &mut Reader<'_>) -> Result<Value> {
+fn one(schema: &Schema, wire_type: u8, reader: &mut Reader<'_>, depth: usize) -> Result<Value> {
     let value = match (&schema.kind, wire_type) {
         (Kind::String, LENGTH) => string(reader.bytes()?, &schema.type_name)?,
         (Kind::Bytes, LENGTH) => Value::String(STANDARD.encode(reader.bytes()?)),
@@ -157,7 +169,7 @@ fn one(schema: &Schema, wire_type: u8, reader: &mut Reader<'_>) -> Result<Value>
         (Kind::Uint64, VARINT) => Value::from(reader.varint()?),
         (Kind::Float64, FIXED64) => number(f64::from_le_bytes(reader.fixed64()?)),
         (Kind::Float32, FIXED32) => number(f64::from(f32::from_le_bytes(reader.fixed32()?))),
-        (_, LENGTH) => message(schema, reader.bytes()?)?,
+        (_, LENGTH) => message(schema, reader.bytes()?, depth + 1)?,
         _ => return Err(CodecError::Malformed("wire type does not fit the field")),
     };
     Ok(value)
@@ -230,15 +242,15 @@ fn int_or_string(raw: &[u8]) -> Result<Value> {
     Ok(if kind == 0 { Value::from(int) } else { Value::from(text) })
 }
 
-fn schema_or(inner: &Schema, other: SchemaOr, raw: &[u8]) -> Result<Value> {
+fn schema_or(inner: &Schema, other: SchemaOr, raw: &[u8], depth: usize) -> Result<Value> {
     let (mut allows, mut schema, mut list, mut reader) = (false, None, Vec::new(), Reader::new(raw));
     let schema_number = if other == SchemaOr::Bool { 2 } else { 1 };
     while let Some((number, wire_type)) = reader.tag()? {
         match (number, wire_type) {
-            (n, LENGTH) if n == schema_number => schema = Some(message(inner, reader.bytes()?)?),
+            (n, LENGTH) if n == schema_number => schema = Some(message(inner, reader.bytes()?, depth + 1)?),
             (1, VARINT) => allows = reader.varint()? != 0,
             (2, LENGTH) if other == SchemaOr::Strings => list.push(string(reader.bytes()?, "property")?),
-            (2, LENGTH) => list.push(message(inner, reader.bytes()?)?),
+            (2, LENGTH) => list.push(message(inner, reader.bytes()?, depth + 1)?),
             _ => reader.skip(wire_type)?,
         }
     }

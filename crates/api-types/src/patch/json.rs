@@ -7,6 +7,9 @@ use crate::status::{ApiError, Details, Status, reason};
 /// A patch with more operations than this is refused.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// What the copies of one patch may add up to, in bytes of JSON: each may double a document.
+const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
+
 /// Applies a JSON Patch (RFC 6902) to a document, which is left half-changed on failure.
 ///
 /// Three liberties of upstream's implementation are kept, since clients rely on them: `replace` of an absent map key
@@ -30,8 +33,9 @@ pub fn json_patch(document: &mut Value, patch: &Value) -> Result<()> {
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {found}"
         )));
     }
+    let mut copied = 0;
     for operation in operations {
-        if apply(document, operation).is_none() {
+        if apply(document, operation, &mut copied).is_none() {
             return Err(rejected());
         }
     }
@@ -46,7 +50,7 @@ fn rejected() -> ApiError {
 }
 
 /// Does one operation; `None` when it cannot be done.
-fn apply(document: &mut Value, operation: &Value) -> Option<()> {
+fn apply(document: &mut Value, operation: &Value, copied: &mut usize) -> Option<()> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let path = text("path")?;
     let value = || operation.get("value").cloned().unwrap_or(Value::Null);
@@ -59,8 +63,11 @@ fn apply(document: &mut Value, operation: &Value) -> Option<()> {
             add(document, path, moved)
         }
         "copy" => {
-            let copied = get(document, text("from")?)?.cloned().unwrap_or(Value::Null);
-            add(document, path, copied)
+            let value = get(document, text("from")?)?.unwrap_or(&Value::Null);
+            *copied += value.to_string().len();
+            (*copied <= MAX_COPIED_BYTES).then_some(())?;
+            let value = value.clone();
+            add(document, path, value)
         }
         "test" => {
             let expected = value();

@@ -164,3 +164,13 @@ fn strategic_errors() {
         assert_eq!((error.code, error.message.as_str()), (code, message));
     }
 }
+
+#[test]
+fn copies_do_not_grow_without_end() {
+    let copy = |n: usize| json!({"op": "copy", "from": "", "path": format!("/k{n}")});
+    let mut document = json!({"text": "x".repeat(1000)});
+    let few: Vec<Value> = (0..5).map(copy).collect();
+    assert!(json_patch(&mut document, &few.into()).is_ok());
+    let many: Vec<Value> = (0..60).map(copy).collect();
+    assert_eq!(json_patch(&mut document, &many.into()).unwrap_err().code, 422);
+}

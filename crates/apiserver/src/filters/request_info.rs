@@ -45,7 +45,8 @@ impl RequestInfo {
             verb: method.as_str().to_lowercase(),
             ..RequestInfo::default()
         };
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        // An empty part is one: `namespaces//pods` are the pods of all namespaces.
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let mut rest = match parts.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => {
                 info.version = (*version).to_owned();

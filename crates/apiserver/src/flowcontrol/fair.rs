@@ -91,10 +91,12 @@ impl<W> State<W> {
     }
 
     /// How many requests a queue holds, and the seats of those that wait and run.
+    #[cfg(test)]
     pub fn queues(&self) -> impl Iterator<Item = (usize, u32, u32)> {
         self.queues.iter().map(|queue| (queue.waiting.len(), queue.waiting_seats, queue.executing_seats))
     }
 
+    #[cfg(test)]
     pub fn seats_in_use(&self) -> u32 {
         self.in_use
     }

@@ -137,7 +137,8 @@ impl Level {
         self.state.lock().demand.take(Instant::now())
     }
 
-    /// `seats in use`, `limit`, and of each queue with something to do: index, requests, seats waiting and running.
+    /// Seats in use, the limit, and of each queue with something to do: index, requests, seats waiting and running.
+    #[cfg(test)]
     pub fn snapshot(&self) -> (u32, u32, Vec<(usize, usize, u32, u32)>) {
         let state = self.state.lock();
         let queues = state

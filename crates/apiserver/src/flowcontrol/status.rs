@@ -1,6 +1,7 @@
 //! The condition `Dangling` of flow schemas: whether their priority level exists.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use component::CancellationToken;
 use serde_json::{Value, json};
@@ -11,6 +12,8 @@ use crate::error::Result;
 use crate::loopback::Target;
 use crate::registry::Registry;
 
+/// When a condition that could not be written is written again.
+const RETRY: Duration = Duration::from_secs(5);
 /// The owner of the condition.
 const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
@@ -19,15 +22,18 @@ const API_VERSION: &str = "flowcontrol.apiserver.k8s.io/v1";
 /// Keeps the condition true, until the server stops.
 pub async fn run(control: Arc<FlowControl>, registry: Arc<Registry>, stop: CancellationToken) {
     loop {
+        let mut failed = false;
         for (name, condition) in control.wrong_conditions() {
             if let Err(error) = apply(&registry, &name, condition).await
                 && !error.is_not_found()
             {
+                failed = true;
                 tracing::warn!(%error, flow_schema = name, "cannot write the status");
             }
         }
         tokio::select! {
             () = control.changed.notified() => {}
+            () = tokio::time::sleep(RETRY), if failed => {}
             () = stop.cancelled() => return,
         }
     }

@@ -20,7 +20,7 @@ pub fn seats(registry: &Registry, info: &RequestInfo, query: &Query, nominal: u3
         return 1;
     }
     let endpoint = registry.endpoint(&info.group, &info.version, &info.resource);
-    let count = endpoint.and_then(|endpoint| endpoint.store.as_ref().map(storage::ResourceStore::count));
+    let count = endpoint.and_then(|endpoint| endpoint.store().ok().map(storage::ResourceStore::count));
     let selects = query.get("labelSelector").is_some() || query.get("fieldSelector").is_some();
     let limit = query.get("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
     of_list(count.unwrap_or(0), limit, selects, nominal)

@@ -57,8 +57,7 @@ pub(super) fn handle(server: &Arc<Server>, call: &Call, segments: &[&str]) -> Re
         _ => return Err(Error::path_not_found()),
     };
     only_get(call)?;
-    let format =
-        media::accept(&call.parts.headers, false, false).map_err(|_| media::not_acceptable())?.format;
+    let format = media::accept(&call.parts.headers, false, false)?.format;
     Ok(respond::encoded(StatusCode::OK, format, &document))
 }
 

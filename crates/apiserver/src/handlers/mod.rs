@@ -1,6 +1,7 @@
 //! Handlers: resources, and everything else by path.
 
 mod discovery;
+pub(crate) mod pages;
 mod path;
 pub use path::page_not_found;
 mod resource;

@@ -6,11 +6,11 @@ use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
-use super::discovery;
+use super::{discovery, pages};
 use crate::error::{self, Error, Result};
 use crate::filters::Call;
 use crate::http::body::{self, Body};
-use crate::http::media::{self, Format};
+use crate::http::media::Format;
 use crate::http::respond;
 use crate::server::Server;
 
@@ -41,7 +41,10 @@ pub(super) async fn handle(server: &Arc<Server>, call: Call) -> Result<Response<
             let keys = server.tokens.key_set().to_string();
             Ok(respond::response(StatusCode::OK, "application/jwk-set+json", body::full(keys)))
         }
-        ["flagz" | "statusz"] => Err(statusz_not_acceptable(&call)),
+        ["flagz"] if pages::takes_text(&call) => Ok(respond::text(StatusCode::OK, pages::flags())),
+        ["statusz"] if pages::takes_text(&call) => Ok(respond::text(StatusCode::OK, pages::status(server))),
+        // These pages exist as plain text only, and for clients that ask for it by name.
+        ["flagz" | "statusz"] => Err(error::not_acceptable_http("text/plain")),
         ["api", ..] | ["apis", ..] if !path.starts_with("//") => discovery::handle(server, &call, &segments),
         ["openapi", ..] => crate::openapi::handle(server, &call).await,
         _ => Err(plain_not_found()).or_else(|_: Error| Ok(page_not_found())),
@@ -56,12 +59,4 @@ pub(super) fn plain_not_found() -> Error {
 /// The answer for any other path that nothing serves.
 pub fn page_not_found() -> Response<Body> {
     respond::text(StatusCode::NOT_FOUND, "404 page not found\n")
-}
-
-/// These pages exist as plain text only.
-fn statusz_not_acceptable(call: &Call) -> Error {
-    let clauses = media::accept_clauses(&call.parts.headers);
-    let detail = clauses.first().map(|clause| clause.media_type).unwrap_or_default();
-    tracing::debug!(accept = detail, "statusz and flagz are not served");
-    error::not_acceptable_http("text/plain")
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_types::{field, name};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use parking_lot::Mutex;
@@ -76,6 +77,9 @@ fn check(endpoint: &Endpoint, call: &Call) -> Result<()> {
     if !path_fits(endpoint, call) {
         return Err(Error::path_not_found());
     }
+    if !is_selected_name(call) {
+        check_name(&info.name)?;
+    }
     if info.subresource.is_empty() {
         return match allowed(endpoint, call) {
             true => may_still_create(endpoint, call),
@@ -111,6 +115,18 @@ async fn successor(server: &Server, endpoint: &Endpoint) -> Option<Arc<Endpoint>
         tokio::task::yield_now().await;
     }
     None
+}
+
+/// A name must not be able to lead out of its collection.
+fn check_name(name: &str) -> Result<()> {
+    let wrong = name::path_segment_rule(name, false);
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => {
+            let why = format!("Name parameter invalid: {}: {}", field::quote(name), wrong.join(";"));
+            Err(Error::bad_request(why))
+        }
+    }
 }
 
 /// Nothing new comes into being under a definition that is being deleted.

@@ -112,11 +112,6 @@ fn choose(headers: &HeaderMap, shapes_allowed: bool, watch: bool, has_protobuf: 
     }
 }
 
-/// The refusal that lists the serialisations of objects.
-pub fn not_acceptable() -> Error {
-    Error::not_acceptable(&ALL)
-}
-
 /// The serialisation for an error: the client's choice where it can be had, else JSON.
 pub fn accept_for_error(headers: &HeaderMap) -> Format {
     accept(headers, true, false).map_or(Format::Json, |accepted| accepted.format)

@@ -143,14 +143,24 @@ fn decode_protobuf(body: &[u8], expected: &Expected<'_>) -> Result<Value> {
     }
     let type_meta =
         TypeMeta { api_version: envelope.api_version.to_string(), kind: envelope.kind.to_string() };
-    check_kind(&type_meta, expected, body)?;
-    let bad = |why: &dyn std::fmt::Display| {
+    let bad = |why: &dyn std::fmt::Display, kind: &str, version: &str| {
         Error::bad_request(format!(
-            "{} in version {:?} cannot be handled as a {}: {why}",
-            expected.kind, expected.version, expected.kind
+            "{kind} in version {version:?} cannot be handled as a {}: {why}",
+            expected.kind
         ))
     };
-    let mut value = codec::decode(&expected.schema, envelope.raw).map_err(|why| bad(&why))?;
+    if let Err(error) = check_kind(&type_meta, expected, body) {
+        // The message is read as what it says it is before anybody minds its kind.
+        let TypeMeta { api_version, kind } = &type_meta;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let own = schema::by_gvk(group, version, kind).map(|schema| codec::decode(&schema, envelope.raw));
+        return match own {
+            Some(Err(why)) => Err(bad(&why, kind, version)),
+            _ => Err(error),
+        };
+    }
+    let mut value = codec::decode(&expected.schema, envelope.raw)
+        .map_err(|why| bad(&why, expected.kind, expected.version))?;
     strip_kind(&mut value);
     Ok(value)
 }
@@ -326,7 +336,19 @@ fn summary(body: &[u8]) -> String {
 /// # Errors
 /// The parser's sentence.
 pub fn yaml_to_json(body: &[u8]) -> std::result::Result<Vec<u8>, String> {
-    let value: serde_yaml::Value = serde_yaml::from_slice(body).map_err(|error| format!("yaml: {error}"))?;
+    let value: serde_yaml::Value = serde_yaml::from_slice(body).map_err(|error| yaml_error(&error))?;
     let value: Value = serde_json::to_value(value).map_err(|error| format!("yaml: {error}"))?;
     serde_json::to_vec(&value).map_err(|error| format!("yaml: {error}"))
+}
+
+/// The line comes first, and not at all when it is the first one.
+fn yaml_error(error: &serde_yaml::Error) -> String {
+    let Some(location) = error.location() else { return format!("yaml: {error}") };
+    let place = format!(" at line {} column {}", location.line(), location.column());
+    let text = error.to_string();
+    let problem = text.strip_suffix(&place).unwrap_or(&text);
+    match location.line() {
+        0 | 1 => format!("yaml: {problem}"),
+        line => format!("yaml: line {line}: {problem}"),
+    }
 }

@@ -393,7 +393,9 @@ pub fn strip_kind(value: &mut Value) {
 pub fn storage_error(error: storage::Error) -> Error {
     use storage::Error as E;
     match error {
-        E::Expired { message, .. } => Error::expired(message),
+        E::Expired { message, continue_token } => {
+            Error::expired(message).with_continue(continue_token.unwrap_or_default())
+        }
         E::TooLargeRevision { requested, current } => crate::error::future_version(requested, current),
         E::InvalidContinue(why) => Error::bad_request(format!("invalid continue token: {why}")),
         E::TooLarge { .. } => Error::request_entity_too_large("etcdserver: request is too large"),

@@ -46,6 +46,7 @@ use turns::Turns;
 use crate::admission;
 use crate::allocation::Allocators;
 use crate::error::{Error, Result};
+use crate::stores::Stores;
 
 /// Endpoints by plural name, so that a lookup copies nothing.
 type Table = HashMap<Box<str>, Vec<Arc<Endpoint>>>;
@@ -64,7 +65,7 @@ pub struct CustomChange {
 
 /// All served resources.
 pub struct Registry {
-    store: Store,
+    stores: Stores,
     endpoints: ArcSwap<Table>,
     /// Serialises changes of `endpoints`.
     changing: Mutex<()>,
@@ -92,13 +93,13 @@ pub struct Settings {
 impl Registry {
     /// A registry without resources.
     pub fn new(
-        store: Store,
+        stores: Stores,
         allocators: Allocators,
         authorizer: Arc<Authorizer>,
         settings: Settings,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Registry {
-            store,
+            stores,
             endpoints: ArcSwap::default(),
             changing: Mutex::new(()),
             admission: ArcSwap::default(),
@@ -128,7 +129,8 @@ impl Registry {
     /// # Errors
     /// The storage refuses the resource's configuration.
     pub fn add(&self, info: Arc<ResourceInfo>) -> Result<Arc<Endpoint>> {
-        let endpoint = Arc::new(Endpoint::new(info, &self.store, &self.settings)?);
+        let store = self.stores.of(&info);
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(&info), store, &self.settings)?);
         let _changing = self.changing.lock();
         let mut table = Table::clone(&self.endpoints.load());
         let row = table.entry((*endpoint.info.plural).into()).or_default();
@@ -155,7 +157,7 @@ impl Registry {
                 stays
             });
             row.extend(versions.into_iter().map(|(info, hub)| {
-                Arc::new(Endpoint::custom(info, hub, webhook.clone(), &self.store, &self.settings))
+                Arc::new(Endpoint::custom(info, hub, webhook.clone(), self.stores.main(), &self.settings))
             }));
         }
         table.retain(|_, row| !row.is_empty());
@@ -189,7 +191,12 @@ impl Registry {
 
     /// The storage below.
     pub fn store(&self) -> &Store {
-        &self.store
+        self.stores.main()
+    }
+
+    /// The etcd clusters that keep single resources.
+    pub fn other_stores(&self) -> Vec<Store> {
+        self.stores.overrides()
     }
 }
 

@@ -208,9 +208,7 @@ impl Registry {
                 return Ok(Attempt::Conflict(None));
             }
         }
-        if !change.is_patch {
-            check_uid(request, &object, Some(&old))?;
-        }
+        check_uid(request, &object, Some(&old))?;
         if change.record_owners {
             let manager = request.manager(&options.field_manager);
             managed::on_update(endpoint, Some(&old), &mut object, &manager, &request.subresource);

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use api_types::field::{ErrorList, Path};
+use api_types::status::reason;
 use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::dial::Identity;
@@ -15,6 +17,9 @@ use crate::http::body::{self, Body};
 use crate::http::query::Query;
 use crate::loopback::{Objects, Target};
 use crate::server::Server;
+
+/// How much of a kubelet's refusal is read.
+const REFUSAL_BYTES: usize = 50_000;
 
 /// The parameters of a log request that the kubelet understands by the same name.
 const LOG_PARAMETERS: [&str; 9] = [
@@ -46,7 +51,41 @@ pub async fn log(server: &Arc<Server>, call: Call) -> Result<Response<Body>> {
     let query = location::encode_query(&known.collect::<Vec<_>>());
     let path = format!("/containerLogs/{}/{}/{container}{query}", call.info.namespace, call.info.name);
     let location = kubelet(server, node, path).await?;
-    relay::pass(call, &location, &Identity::Kubelet(&server.options.cluster)).await
+    let name = call.info.name.clone();
+    let response = relay::pass(call, &location, &Identity::Kubelet(&server.options.cluster)).await?;
+    match response.status().as_u16() {
+        200..=206 => Ok(response),
+        code => Err(refused(code, response, &name).await),
+    }
+}
+
+/// What a kubelet's refusal to show a log means to the client: its own words where they tell the cause.
+async fn refused(code: u16, response: Response<Body>, name: &str) -> Error {
+    let body = http_body_util::Limited::new(response.into_body(), REFUSAL_BYTES).collect().await;
+    let said = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let about = |what: String| format!("{what} ( pods/log {name})");
+    match code {
+        400 => Error::bad_request(said),
+        404 => Error::plain(
+            404,
+            reason::NOT_FOUND,
+            about("the server could not find the requested resource".to_owned()),
+        ),
+        500 => Error::internal(said),
+        501.. => Error::plain(
+            code,
+            reason::INTERNAL_ERROR,
+            about(format!("an error on the server ({said:?}) has prevented the request from succeeding")),
+        ),
+        _ => Error::plain(
+            code,
+            "",
+            about(format!(
+                "the server responded with the status code {code} but did not return more information"
+            )),
+        ),
+    }
 }
 
 /// `pods/NAME/exec` and `pods/NAME/attach`.

@@ -96,13 +96,15 @@ async fn service_address(
     service: &Value,
     port: &str,
 ) -> Result<(String, u16)> {
+    let target = Target { group: "", resource: "endpoints", namespace, name, subresource: "" };
+    // Without endpoints the service is not there for whoever wants to be connected to it.
+    let endpoints = Objects::get(&*server.registry, target)
+        .await?
+        .ok_or_else(|| Error::not_found("", "services", name))?;
     let port_name = port_name(service, port).ok_or_else(|| {
         Error::service_unavailable(format!("no service port {port:?} found for service {name:?}"))
     })?;
-    let target = Target { group: "", resource: "endpoints", namespace, name, subresource: "" };
-    let endpoints = Objects::get(&*server.registry, target).await?;
     let none = || Error::service_unavailable(format!("no endpoints available for service {name:?}"));
-    let endpoints = endpoints.ok_or_else(none)?;
     let mut candidates = Vec::new();
     for subset in endpoints["subsets"].as_array().into_iter().flatten() {
         let ports = subset["ports"].as_array().into_iter().flatten();

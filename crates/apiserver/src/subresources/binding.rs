@@ -72,6 +72,10 @@ async fn assign(
         for key in ["annotations", "labels"] {
             merge(pod, binding, key);
         }
+        if let Some(status) = pod["status"].as_object_mut() {
+            // The nomination has come true, or is void (KEP-5278).
+            status.remove("nominatedNodeName");
+        }
         set_scheduled(pod);
         // A nomination has served its purpose (KEP-5278).
         if let Some(status) = pod["status"].as_object_mut() {

@@ -33,5 +33,7 @@ fn paths() {
     );
     check("GET", "/api/v1/nodes/n/proxy/a/b", "get /v1 ns= nodes/n sub=proxy rest=a/b");
     check("GET", "/api/v1/pods?fieldSelector=metadata.name=x", "list /v1 ns= pods/x sub= rest=");
+    check("GET", "/api/v1/namespaces//pods", "list /v1 ns= pods/ sub= rest=");
+    check("GET", "/api/v1/namespaces/a/pods/", "list /v1 ns=a pods/ sub= rest=");
     check("GET", "/version", "get / ns= / sub= rest=");
 }
