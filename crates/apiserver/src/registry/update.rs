@@ -208,7 +208,11 @@ impl Registry {
                 return Ok(Attempt::Conflict(None));
             }
         }
-        check_uid(request, &object, Some(&old))?;
+        // A patch of a subresource that names a uid means that very object, as kubelets do.
+        let names_object = change.record_owners && !request.subresource.is_empty();
+        if !change.is_patch || names_object {
+            check_uid(request, &object, Some(&old))?;
+        }
         if change.record_owners {
             let manager = request.manager(&options.field_manager);
             managed::on_update(endpoint, Some(&old), &mut object, &manager, &request.subresource);
