@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use clap::Args as _;
-use component::version;
+use component::{flags, version};
 use jiff::Timestamp;
 
 use crate::filters::Call;
@@ -45,20 +44,43 @@ pub(super) fn status(server: &Server) -> String {
 
 /// `/flagz`: every flag with its value, given or not.
 pub(super) fn flags() -> String {
-    let mut command = Options::augment_args(clap::Command::new(PROGRAM)).ignore_errors(true);
-    command.build();
-    let given = command.clone().get_matches_from(std::env::args_os());
+    let command = flags::command::<Options>(&component::Daemon::new(PROGRAM, ""));
     let mut lines: Vec<String> = Vec::new();
     for flag in command.get_arguments() {
         let Some(name) = flag.get_long().filter(|name| !matches!(*name, "help" | "version")) else {
             continue;
         };
-        let values = given.get_raw(flag.get_id().as_str()).into_iter().flatten();
-        let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+        let given = given(name, std::env::args().skip(1));
+        let values = match given.is_empty() {
+            true => {
+                flag.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect()
+            }
+            false => given,
+        };
         lines.push(format!("{name}={}", values.join(",")));
     }
     lines.sort();
     format!("\n{PROGRAM} flagz\n{NOT_FOR_MACHINES}\n\n{}\n", lines.join("\n"))
+}
+
+/// The values that a command line, which has been found right, gives a flag: `--name=value` or `--name value`, and
+/// `--name` alone for a switch.
+fn given(name: &str, mut arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut next = arguments.next();
+    while let Some(argument) = next {
+        next = arguments.next();
+        let Some(flag) = argument.strip_prefix("--") else { continue };
+        match flag.split_once('=') {
+            Some((flag, value)) if flag == name => values.push(value.to_owned()),
+            None if flag == name => {
+                let value = next.clone().filter(|value| !value.starts_with("--"));
+                values.push(value.unwrap_or_else(|| "true".to_owned()));
+            }
+            _ => {}
+        }
+    }
+    values
 }
 
 #[cfg(test)]
@@ -68,5 +90,16 @@ mod tests {
         let text = super::flags();
         assert!(text.contains("\nmax-requests-inflight=400\n"), "{text}");
         assert!(text.contains("\netcd-prefix=/registry\n"), "{text}");
+    }
+
+    #[test]
+    fn given_values_are_found() {
+        let line = ["--a=1", "--b", "2", "--c", "--a=3"];
+        let given = |name| super::given(name, line.iter().map(|word| (*word).to_owned()));
+        assert_eq!(
+            (given("a"), given("b"), given("c")),
+            (vec!["1".into(), "3".into()], vec!["2".into()], vec!["true".into()])
+        );
+        assert!(given("d").is_empty());
     }
 }
