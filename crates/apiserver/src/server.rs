@@ -171,7 +171,8 @@ async fn build(
         .context("cannot read --proxy-client-cert-file or --proxy-client-key-file")?;
     let aggregator = Arc::new(aggregator);
     let policies = Policies::new(registry.clone(), Arc::clone(&authorizer));
-    let webhooks = Webhooks::new(resolver.clone(), registry.clone(), registry.clone());
+    let webhooks =
+        Webhooks::new(resolver.clone(), registry.clone(), registry.clone(), Arc::clone(&authorizer));
     let generic = &options.generic;
     let seats = generic.max_requests_inflight + generic.max_mutating_requests_inflight;
     let server = Arc::new(Server {

@@ -239,6 +239,10 @@ async fn selectors_versions_and_dry_runs_decide_who_is_asked() {
             "name": "scope.example.com",
             "rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["namespaces"], "scope": "Cluster"}],
         })),
+        world.hook("/condition", json!({
+            "name": "condition.example.com", "rules": rules("", "v1", "secrets"),
+            "matchConditions": [{"name": "named", "expression": "object.metadata.name == 'chosen' && request.userInfo.username == 'admin'"}],
+        })),
         world.hook("/side", json!({"name": "side.example.com", "rules": rules("", "v1", "secrets")})),
     ];
     world.register(VALIDATING, "choose", hooks).await;
@@ -277,7 +281,13 @@ async fn selectors_versions_and_dry_runs_decide_who_is_asked() {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
     assert_eq!(server.post("/api/v1/namespaces/default/secrets?dryRun=All", secret).await.code, 201);
     let seen = world.hooks.take();
+    assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].body["request"]["dryRun"], true);
+    let chosen = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "chosen"}});
+    assert_eq!(server.post("/api/v1/namespaces/default/secrets", chosen).await.code, 201);
+    let mut paths = asked();
+    paths.sort();
+    assert_eq!(paths, ["/condition", "/side"]);
     // A question about somebody's rights is never a hook's business.
     let question = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});

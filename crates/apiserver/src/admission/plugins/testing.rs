@@ -81,7 +81,13 @@ impl Versions for World {
 
     async fn list(&self, row: &ResourceInfo, namespace: &str) -> Result<Vec<Value>> {
         let prefix = format!("{}/{}/{namespace}", row.group, row.plural);
-        Ok(self.0.lock().iter().filter(|(path, _)| path.starts_with(&prefix)).map(|(_, o)| o.clone()).collect())
+        Ok(self
+            .0
+            .lock()
+            .iter()
+            .filter(|(path, _)| path.starts_with(&prefix))
+            .map(|(_, o)| o.clone())
+            .collect())
     }
 }
 
@@ -124,8 +130,16 @@ pub(super) fn dependencies(world: &Arc<World>) -> Dependencies {
         authorizer: Arc::new(Authorizer::new(vec![Mode::Rbac(rbac.clone())])),
         rbac,
         objects: world.clone(),
-        policies: Policies::new(world.clone(), Arc::new(Authorizer::new(vec![Mode::Rbac(Arc::new(Rbac::new()))]))),
-        webhooks: Webhooks::new(world.clone(), world.clone(), world.clone()),
+        policies: Policies::new(
+            world.clone(),
+            Arc::new(Authorizer::new(vec![Mode::Rbac(Arc::new(Rbac::new()))])),
+        ),
+        webhooks: Webhooks::new(
+            world.clone(),
+            world.clone(),
+            world.clone(),
+            Arc::new(Authorizer::new(Vec::new())),
+        ),
         api_audiences: vec!["api".into()],
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use api_types::field::{ErrorList, Path};
 use api_types::resource::ResourceInfo;
 use api_types::selector::Selector;
 use base64::Engine as _;
+use expression::{Program, Type};
 use serde_json::Value;
 
 use crate::admission::{Operation, Request};
@@ -51,12 +53,11 @@ pub struct Hook {
 }
 
 /// `matchConditions[]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// For messages.
-    pub name: String,
-    /// CEL.
-    pub expression: String,
+    /// As it was written.
+    pub source: String,
+    /// Compiled; or why it cannot be, where it was stored by a server that knows more.
+    pub program: Result<Program, String>,
 }
 
 /// A version of AdmissionReview.
@@ -169,9 +170,40 @@ fn nothing() -> Selector {
 
 impl Condition {
     fn read(condition: &Value) -> Self {
-        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-        Self { name: text("name"), expression: text("expression") }
+        let source = condition["expression"].as_str().unwrap_or_default().trim();
+        let program = compile_condition(source);
+        Self { source: source.to_owned(), program }
     }
+}
+
+/// Compiles an expression that has to say yes or no.
+fn compile_condition(source: &str) -> Result<Program, String> {
+    match expression::admission::environment().compile(source) {
+        Ok(program) if program.result_type().is_dyn() || matches!(program.result_type(), Type::Bool) => {
+            Ok(program)
+        }
+        Ok(program) => Err(format!("must evaluate to bool but got {}", program.result_type())),
+        Err(error) => Err(format!("compilation failed: {error}")),
+    }
+}
+
+/// What is wrong with the match conditions of a configuration.
+pub fn check_conditions(configuration: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let hooks = Path::new("webhooks");
+    for (i, hook) in configuration["webhooks"].as_array().into_iter().flatten().enumerate() {
+        let hook_path = hooks.index(i);
+        let conditions_path = hook_path.child("matchConditions");
+        for (j, condition) in hook["matchConditions"].as_array().into_iter().flatten().enumerate() {
+            let source = condition["expression"].as_str().unwrap_or_default().trim();
+            // A missing one is found by the rules of the kind.
+            if let (false, Err(why)) = (source.is_empty(), compile_condition(source)) {
+                let path = conditions_path.index(j);
+                errors.invalid(&path.child("expression"), source, why);
+            }
+        }
+    }
+    errors
 }
 
 /// `rules[]`: operations and resources.

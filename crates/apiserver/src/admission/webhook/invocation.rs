@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use api_types::resource::ResourceInfo;
 use api_types::selector::Selector;
+use expression::{MATCH_CONDITIONS_BUDGET, Meter};
 use serde_json::Value;
 
 use super::Webhooks;
+use super::call::{self, Failure};
 use super::hook::Hook;
 use super::index::Index;
 use super::review::namespace_of;
+use crate::admission::scene::Scene;
 use crate::admission::{Operation, Reader, Request};
 use crate::error::{self, Error, Result};
 
@@ -61,7 +64,63 @@ pub async fn of(
     {
         return Ok(None);
     }
-    Ok(Some(Invocation { hook: Arc::clone(hook), row }))
+    let invocation = Invocation { hook: Arc::clone(hook), row };
+    if hook.conditions.is_empty() {
+        return Ok(Some(invocation));
+    }
+    let scene = scene(webhooks, request, &invocation.row).await?;
+    match conditions_hold(hook, &scene) {
+        Ok(true) => Ok(Some(invocation)),
+        Ok(false) => Ok(None),
+        Err(why) if hook.fails_open => {
+            tracing::warn!(
+                configuration = hook.configuration,
+                hook = hook.name,
+                why,
+                "conditions cannot be evaluated"
+            );
+            Ok(None)
+        }
+        Err(why) => Err(error::forbidden(request.resource, request.name, why)),
+    }
+}
+
+/// What the conditions see.
+async fn scene(webhooks: &Webhooks, request: &Request<'_>, row: &Arc<ResourceInfo>) -> Result<Scene> {
+    let show = |object| async move {
+        call::in_version(webhooks, request, row, object).await.map_err(|failure| match failure {
+            Failure::Refusal(refusal) => refusal,
+            Failure::Call { why, .. } => Error::internal(why),
+        })
+    };
+    let mut scene = Scene::new(request, row, Arc::clone(&webhooks.authorizer));
+    scene.object = show(request.object.as_ref()).await?;
+    scene.old_object = show(request.old_object).await?;
+    Ok(scene)
+}
+
+/// Whether all conditions hold. One that is false decides, whatever became of the others.
+fn conditions_hold(hook: &Hook, scene: &Scene) -> std::result::Result<bool, String> {
+    let mut meter = Meter::new(MATCH_CONDITIONS_BUDGET);
+    let mut failures = Vec::new();
+    for condition in &hook.conditions {
+        let value = match &condition.program {
+            Ok(program) => program
+                .evaluate(&scene, &mut meter)
+                .map_err(|error| format!("expression '{}' resulted in error: {error}", condition.source)),
+            Err(why) => Err(format!("compilation error: {why}")),
+        };
+        match value {
+            Ok(value) if value.as_bool() == Some(true) => {}
+            Ok(_) => return Ok(false),
+            Err(why) => failures.push(why),
+        }
+    }
+    match failures.as_slice() {
+        [] => Ok(true),
+        [one] => Err(one.clone()),
+        several => Err(format!("[{}]", several.join(", "))),
+    }
 }
 
 /// Whether a selector takes the object as it is or as it was.
@@ -75,7 +134,11 @@ pub fn selects_object(selector: &Selector, request: &Request<'_>) -> bool {
 
 /// Whether a selector takes the namespace of the request. Cluster-scoped objects other than namespaces have none, and
 /// are taken by every selector.
-pub async fn selects_namespace(selector: &Selector, request: &Request<'_>, reader: &dyn Reader) -> Result<bool> {
+pub async fn selects_namespace(
+    selector: &Selector,
+    request: &Request<'_>,
+    reader: &dyn Reader,
+) -> Result<bool> {
     if selector.is_everything() {
         return Ok(true);
     }

@@ -25,9 +25,12 @@ mod validate;
 
 use std::sync::Arc;
 
+use access::authz::Authorizer;
+
+pub use hook::check_conditions;
 pub use hook::{Hook, Rule};
-pub(super) use invocation::{is_exempt, selects_namespace, selects_object};
 pub use index::Index;
+pub(super) use invocation::{is_exempt, selects_namespace, selects_object};
 use reports::Reports;
 
 use super::{Plugin, Versions};
@@ -39,6 +42,8 @@ pub struct Webhooks {
     pub mutating: Arc<Index>,
     /// The hooks that only judge.
     pub validating: Arc<Index>,
+    /// Asked by conditions, in the requester's name.
+    pub authorizer: Arc<Authorizer>,
     /// How objects look in other versions.
     pub versions: Arc<dyn Versions>,
     /// Where failing hooks are told of.
@@ -51,10 +56,12 @@ impl Webhooks {
         resolver: Arc<dyn crate::outbound::Resolve>,
         versions: Arc<dyn Versions>,
         objects: Arc<dyn Objects>,
+        authorizer: Arc<Authorizer>,
     ) -> Arc<Self> {
         Arc::new(Self {
             mutating: Index::new(index::MUTATING, Arc::clone(&resolver)),
             validating: Index::new(index::VALIDATING, resolver),
+            authorizer,
             versions,
             reports: Reports::new(objects),
         })

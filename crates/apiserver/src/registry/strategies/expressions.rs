@@ -7,7 +7,7 @@ use expression::{Environment, Type};
 use serde_json::Value;
 
 use super::warnings::{self, Warnings};
-use crate::admission::policy;
+use crate::admission::{policy, webhook};
 use crate::registry::strategy::{Base, Strategy};
 
 /// What is wrong with an object's expressions.
@@ -25,6 +25,10 @@ pub fn of(group: &str, plural: &str) -> Option<Compile> {
     Some(match (group, plural) {
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policy::compile_validating,
         ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => policy::compile_mutating,
+        (
+            "admissionregistration.k8s.io",
+            "validatingwebhookconfigurations" | "mutatingwebhookconfigurations",
+        ) => webhook::check_conditions,
         ("resource.k8s.io", "deviceclasses") => device_class,
         ("resource.k8s.io", "resourceclaims") => |claim| device_claim(&Path::new("spec"), &claim["spec"]),
         ("resource.k8s.io", "resourceclaimtemplates") => {
@@ -52,7 +56,8 @@ impl Strategy for Expressions {
 
     fn validate_update(&self, subresource: &str, object: &Value, old: &Value) -> ErrorList {
         // What is stored already was accepted, perhaps by a server that knows more.
-        match subresource.is_empty() && object["spec"] != old["spec"] {
+        let changed = ["spec", "webhooks"].iter().any(|part| object[part] != old[part]);
+        match subresource.is_empty() && changed {
             true => (self.compile)(object),
             false => ErrorList::new(),
         }
