@@ -12,17 +12,17 @@ use jiff::{SignedDuration, Timestamp};
 use super::metrics::Sample;
 use crate::common::pods;
 
-/// Why a count cannot be told. The texts are part of conditions and events.
+/// What is missing, so that a count cannot be told. The texts are part of conditions and events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum Missing {
     #[error("no pods returned by selector while calculating replica count")]
-    NoPods,
+    Pods,
     #[error("did not receive metrics for targeted pods (pods might be unready)")]
-    NoMetrics,
+    Metrics,
     #[error("missing request for {resource} in container {container} of Pod {pod}")]
-    NoRequest { resource: String, container: String, pod: String },
+    Request { resource: String, container: String, pod: String },
     #[error("container {container} not present in pod {pod}")]
-    NoContainer { container: String, pod: String },
+    Container { container: String, pod: String },
 }
 
 /// The pods of a target and how their samples are to be read.
@@ -74,7 +74,7 @@ enum Goal {
 
 impl Goal {
     /// Use in relation to the goal.
-    fn ratio(&self, samples: &BTreeMap<&str, i64>) -> Result<Count, Problem> {
+    fn ratio(&self, samples: &BTreeMap<&str, i64>) -> Result<Count, Missing> {
         let total: i64 = samples.values().sum();
         let average_milli = total / i64::try_from(samples.len().max(1)).unwrap_or(i64::MAX);
         let utilization = match self {
@@ -82,7 +82,7 @@ impl Goal {
             Self::Utilization { requests, .. } => {
                 let requested: i64 = samples.keys().filter_map(|pod| requests.get(*pod)).sum();
                 if requested == 0 {
-                    return Err(Problem::NoMetrics);
+                    return Err(Missing::Metrics);
                 }
                 Some(i32::try_from(total * 100 / requested).unwrap_or(i32::MAX))
             }
@@ -118,13 +118,13 @@ impl Population<'_> {
         percent: i32,
         resource: &str,
         container: Option<&str>,
-    ) -> Result<Count, Problem> {
+    ) -> Result<Count, Missing> {
         if self.pods.is_empty() {
-            return Err(Problem::NoPods);
+            return Err(Missing::Pods);
         }
         let sorted = self.sort(samples, resource);
         if sorted.used.is_empty() {
-            return Err(Problem::NoMetrics);
+            return Err(Missing::Metrics);
         }
         let goal = Goal::Utilization { percent, requests: self.requests(resource, container)? };
         self.count(samples, sorted, &goal)
@@ -136,16 +136,16 @@ impl Population<'_> {
         samples: &Samples,
         target_milli: i64,
         resource: &str,
-    ) -> Result<Count, Problem> {
+    ) -> Result<Count, Missing> {
         if self.pods.is_empty() {
-            return Err(Problem::NoPods);
+            return Err(Missing::Pods);
         }
         let sorted = self.sort(samples, resource);
         self.count(samples, sorted, &Goal::Average(target_milli))
     }
 
     /// For a target that holds for all pods together: use in relation to it.
-    pub(super) fn by_ratio(&self, ratio: f64) -> Result<i32, Problem> {
+    pub(super) fn by_ratio(&self, ratio: f64) -> Result<i32, Missing> {
         if self.current == 0 {
             return Ok(whole(ratio));
         }
@@ -153,7 +153,7 @@ impl Population<'_> {
             return Ok(self.current);
         }
         if self.pods.is_empty() {
-            return Err(Problem::NoPods);
+            return Err(Missing::Pods);
         }
         let ready =
             self.pods.iter().filter(|pod| pods::phase(pod) == "Running" && pods::is_ready(pod)).count();
@@ -171,9 +171,9 @@ impl Population<'_> {
         Count { replicas: wanted, utilization: None, average_milli: share.ceil() as i64 }
     }
 
-    fn count(&self, samples: &Samples, sorted: Sorted<'_>, goal: &Goal) -> Result<Count, Problem> {
+    fn count(&self, samples: &Samples, sorted: Sorted<'_>, goal: &Goal) -> Result<Count, Missing> {
         if sorted.used.is_empty() {
-            return Err(Problem::NoMetrics);
+            return Err(Missing::Metrics);
         }
         let mut values: BTreeMap<&str, i64> =
             sorted.used.iter().filter_map(|pod| Some((*pod, samples.get(*pod)?.milli))).collect();
@@ -257,7 +257,7 @@ impl Population<'_> {
     }
 
     /// What each pod requests of a resource, in thousandths.
-    fn requests(&self, resource: &str, container: Option<&str>) -> Result<BTreeMap<String, i64>, Problem> {
+    fn requests(&self, resource: &str, container: Option<&str>) -> Result<BTreeMap<String, i64>, Missing> {
         let mut requests = BTreeMap::new();
         for pod in self.pods {
             let spec = pod.spec.as_ref();
@@ -280,7 +280,7 @@ impl Population<'_> {
                 let given =
                     candidate.resources.as_ref().and_then(|given| given.requests.as_ref()?.get(resource));
                 let Some(request) = given else {
-                    return Err(Problem::NoRequest {
+                    return Err(Missing::Request {
                         resource: resource.to_owned(),
                         container: candidate.name.clone(),
                         pod: name,
@@ -289,7 +289,7 @@ impl Population<'_> {
                 sum += milli(&request.0);
             }
             if let Some(container) = container.filter(|_| !found) {
-                return Err(Problem::NoContainer { container: container.to_owned(), pod: name });
+                return Err(Missing::Container { container: container.to_owned(), pod: name });
             }
             requests.insert(name, sum);
         }

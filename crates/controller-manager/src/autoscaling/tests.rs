@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::limits::{self, Bounds, History};
 use super::metrics::Sample;
-use super::replicas::{Population, Problem, Samples, Tolerance};
+use super::replicas::{Missing, Population, Samples, Tolerance};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_700_000_000).unwrap()
@@ -70,11 +70,11 @@ fn replicas_follow_utilization() {
 fn what_cannot_be_told_is_said() {
     let pods = pods(&["Running"]);
     let population = population(&pods);
-    assert_eq!(population.by_utilization(&samples(&[]), 50, "cpu", None), Err(Problem::NoMetrics));
+    assert_eq!(population.by_utilization(&samples(&[]), 50, "cpu", None), Err(Missing::Metrics));
     let missing = population.by_utilization(&samples(&[5]), 50, "memory", None).unwrap_err();
     assert_eq!(missing.to_string(), "missing request for memory in container c of Pod p0");
     let none = Population { pods: &[], ..population };
-    assert_eq!(none.by_utilization(&samples(&[5]), 50, "cpu", None), Err(Problem::NoPods));
+    assert_eq!(none.by_utilization(&samples(&[5]), 50, "cpu", None), Err(Missing::Pods));
 }
 
 fn limit(

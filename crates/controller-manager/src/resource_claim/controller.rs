@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use client::controller::{Controller, Next, Reconciler};
 use client::events::{Kind, Recorder};
 use client::informer::by_controller;
-use client::{
-    Change, DeleteParams, ErrorExt, Informer, Key, Patch, ResourceExt, Writer, Writes, owner, write,
-};
+use client::{Change, ErrorExt, Informer, Key, Patch, ResourceExt, Writer, Writes, owner, write};
 use serde_json::json;
 
 use super::plan::{self, Need};
@@ -241,7 +239,7 @@ impl Claims {
             }
         }
         if unused && self.outlived_its_pod(claim) {
-            let how = DeleteParams { ..write::only(claim.metadata.uid.as_deref()) };
+            let how = write::only(claim.metadata.uid.as_deref());
             match self.writer.delete(writes, &Key::of(&**claim), &how).await {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {}
