@@ -181,7 +181,7 @@ impl Endpoint {
         if self.webhook.is_some() {
             return serde_json::from_slice(&self.json(object)?).map_err(Error::internal);
         }
-        self.from_hub(object.value())
+        self.out_of_hub(object.value())
     }
 
     /// An object of the stored version in the served version, converted by a webhook where there is one.
@@ -191,7 +191,7 @@ impl Endpoint {
     pub async fn read_hub(&self, value: Value) -> Result<Value> {
         match &self.webhook {
             Some(webhook) if !self.is_hub() => self.convert(&**webhook, value, &self.hub, &self.info).await,
-            _ => self.from_hub(value),
+            _ => self.out_of_hub(value),
         }
     }
 
@@ -228,7 +228,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The object cannot be converted.
-    fn from_hub(&self, mut value: Value) -> Result<Value> {
+    fn out_of_hub(&self, mut value: Value) -> Result<Value> {
         if self.is_hub() {
             return Ok(value);
         }
@@ -271,7 +271,7 @@ impl Endpoint {
                     format!("{} {} was not converted before it was read", self.info.kind, object.name());
                 return Err(Error::internal(what));
             }
-            let mut value = self.from_hub(object.value())?;
+            let mut value = self.out_of_hub(object.value())?;
             strip_kind(&mut value);
             serde_json::to_vec(&value).map(Bytes::from).map_err(Error::internal)
         })

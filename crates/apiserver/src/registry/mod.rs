@@ -262,14 +262,21 @@ impl admission::Versions for Registry {
         rows.find(|row| row.group == group && row.version == version && row.kind == kind).cloned()
     }
 
-    async fn get(&self, row: &ResourceInfo, namespace: &str, name: &str) -> Result<Option<serde_json::Value>> {
-        let endpoint = self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)?;
+    async fn get(
+        &self,
+        row: &ResourceInfo,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<serde_json::Value>> {
+        let endpoint =
+            self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)?;
         let found = endpoint.store()?.get(namespace, name, Freshness::Any).await;
         found.map_err(endpoint::storage_error)?.map(|object| whole(&endpoint, &object)).transpose()
     }
 
     async fn list(&self, row: &ResourceInfo, namespace: &str) -> Result<Vec<serde_json::Value>> {
-        let endpoint = self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)?;
+        let endpoint =
+            self.endpoint(&row.group, &row.version, &row.plural).ok_or_else(Error::path_not_found)?;
         let query = storage::ListQuery {
             selection: storage::Selection::all().namespace(namespace),
             at: storage::ListAt::Fresh(Freshness::Any),
