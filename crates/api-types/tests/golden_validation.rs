@@ -58,7 +58,7 @@ fn prepared(resource: &ResourceInfo, step: &Value) -> Option<Value> {
     Some(object)
 }
 
-/// What strategies fill in before validation.
+/// What strategies and admission fill in or take away before validation.
 fn as_the_registry_prepares_it(object: &mut Value) {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     match text(&object["kind"]).as_str() {
@@ -67,6 +67,17 @@ fn as_the_registry_prepares_it(object: &mut Value) {
             if !ip.is_empty() && object["spec"]["clusterIPs"].is_null() {
                 object["spec"]["clusterIPs"] = serde_json::json!([ip]);
             }
+        }
+        // ServiceAccount admission.
+        "Pod" if object["spec"]["serviceAccountName"].is_null() => {
+            object["spec"]["serviceAccountName"] = "default".into();
+        }
+        // Sources that no provisioner of the core group can have made are dropped.
+        "PersistentVolumeClaim"
+            if object["spec"]["dataSourceRef"].is_null()
+                && text(&object["spec"]["dataSource"]["kind"]) == "Pod" =>
+        {
+            object["spec"]["dataSource"] = Value::Null;
         }
         "Job" if object["spec"]["manualSelector"] != true => {
             object["metadata"]["uid"] = "u".into();
