@@ -93,6 +93,7 @@ impl Registry {
         let endpoint = &request.endpoint;
         let store = endpoint.store()?;
         let mut fresh = false;
+        let told = request.warnings.lock().len();
         // Whoever met a conflict queues up: one of many writers of an object at a time has the best chance, and the
         // others do no work in vain.
         let mut turn = None;
@@ -109,7 +110,21 @@ impl Registry {
                 }
                 return self.create_instead(request, options, change).await;
             };
-            match self.attempt(request, options, change, &stored).await? {
+            let attempt = match self.attempt(request, options, change, &stored).await {
+                Ok(attempt) => attempt,
+                // What is refused by the cache's copy, which may be behind, might be right for what is stored now.
+                Err(error) if !fresh => {
+                    fresh = true;
+                    current = self.read_latest(request).await?;
+                    if current.as_ref().is_some_and(|now| now.revision() == stored.revision()) {
+                        return Err(error);
+                    }
+                    request.warnings.lock().truncate(told);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match attempt {
                 Attempt::Done(outcome) => return Ok(outcome),
                 Attempt::Conflict(None) if fresh => {
                     return Err(error::modified(&endpoint.info, &request.name));

@@ -7,4 +7,5 @@ mod access;
 mod aggregation;
 mod hook_server;
 mod server;
+mod several;
 mod webhooks;

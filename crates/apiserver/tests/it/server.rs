@@ -23,7 +23,9 @@ pub const ADMIN: &str = "admintoken";
 pub struct Server {
     folder: TempDir,
     port: u16,
-    etcd: Child,
+    /// None of a server beside another.
+    etcd: Option<Child>,
+    etcd_port: u16,
     apiserver: Child,
     authority: Arc<CertifiedIssuer<'static, KeyPair>>,
 }
@@ -70,14 +72,22 @@ impl Server {
                 format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
             ],
         );
-        let mut arguments =
-            vec![format!("--etcd-servers=http://127.0.0.1:{client}"), format!("--secure-port={port}")];
         let usual = USUAL.iter().filter(|flag| !without.iter().any(|start| flag.starts_with(start)));
-        arguments.extend(usual.map(|flag| (*flag).to_owned()));
-        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_kube-apiserver"));
-        let apiserver = spawn(&folder, "apiserver", program, &arguments);
-        let mut server = Self { folder, port, etcd, apiserver, authority };
+        let flags: Vec<&str> = usual.chain(flags).copied().collect();
+        let apiserver = spawn_apiserver(&folder, client, port, &flags);
+        let mut server = Self { folder, port, etcd: Some(etcd), etcd_port: client, apiserver, authority };
+        server.wait_ready().await;
+        server
+    }
+
+    /// A second server over the same etcd.
+    pub async fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        write_keys(&folder, &self.authority);
+        let (etcd_port, port) = (self.etcd_port, free_port());
+        let apiserver = spawn_apiserver(&folder, etcd_port, port, &USUAL);
+        let authority = Arc::clone(&self.authority);
+        let mut server = Self { folder, port, etcd: None, etcd_port, apiserver, authority };
         server.wait_ready().await;
         server
     }
@@ -160,24 +170,14 @@ impl Server {
         path: &str,
         body: Option<Value>,
     ) -> Result<Answer, Box<dyn std::error::Error>> {
-        let stream = self.connect().await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        self.session().await?.ask(headers, method, path, body).await
+    }
+
+    /// A connection for several requests.
+    pub async fn session(&self) -> Result<Session, Box<dyn std::error::Error>> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
         tokio::spawn(connection);
-        let patch = method == Method::PATCH;
-        let mut request = Request::builder().method(method).uri(path).header("host", "127.0.0.1");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let kind = if patch { "application/merge-patch+json" } else { "application/json" };
-        let request = request
-            .header("content-type", kind)
-            .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))?;
-        let response = sender.send_request(request).await?;
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await?.to_bytes();
-        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
-        Ok(Answer { code: parts.status.as_u16(), headers: parts.headers, body })
+        Ok(Session(sender))
     }
 
     /// A connection to the server, whose certificate is not looked at.
@@ -188,9 +188,42 @@ impl Server {
     }
 }
 
+/// One connection to a server.
+pub struct Session(http1::SendRequest<Full<Bytes>>);
+
+impl Session {
+    /// One request.
+    pub async fn ask(
+        &mut self,
+        headers: &[(&str, &str)],
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, Box<dyn std::error::Error>> {
+        let kind = match (&method, &body) {
+            (&Method::PATCH, Some(Value::Array(_))) => "application/json-patch+json",
+            (&Method::PATCH, _) => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let mut request = Request::builder().method(method).uri(path).header("host", "127.0.0.1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .header("content-type", kind)
+            .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))?;
+        let response = self.0.send_request(request).await?;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        Ok(Answer { code: parts.status.as_u16(), headers: parts.headers, body })
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        for process in [&mut self.apiserver, &mut self.etcd] {
+        for process in std::iter::once(&mut self.apiserver).chain(&mut self.etcd) {
             process.kill().ok();
             process.wait().ok();
         }
@@ -225,6 +258,13 @@ fn spawn(folder: &TempDir, name: &str, program: PathBuf, arguments: &[String]) -
         .stderr(log)
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {name} (package etcd-server): {error}"))
+}
+
+fn spawn_apiserver(folder: &TempDir, etcd: u16, port: u16, flags: &[&str]) -> Child {
+    let mut arguments =
+        vec![format!("--etcd-servers=http://127.0.0.1:{etcd}"), format!("--secure-port={port}")];
+    arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    spawn(folder, "apiserver", PathBuf::from(env!("CARGO_BIN_EXE_kube-apiserver")), &arguments)
 }
 
 fn free_port() -> u16 {
