@@ -60,7 +60,7 @@ PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-pro
 
 build_programs() {
     need_cargo
-    local flags=()
+    local flags=() name
     for name in "${PROGRAMS[@]}"; do flags+=(--bin "$name"); done
     cargo build --release --quiet "${flags[@]}" || die "the build failed; its output is above"
 }
