@@ -1,34 +1,10 @@
 //! What a schema means to expressions: the types of its nodes, the names of its fields, and how large values may get.
 
 use api_types::schema::{Kind, Schema, SchemaRef};
+use api_types::validation::RESERVED_WORDS;
 use serde_json::Value as Json;
 
 use crate::Type;
-
-/// Words that cannot be spelled as they are in an expression.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// The type of a schema's values, or `None` for a node that expressions cannot see.
 pub(crate) fn type_of(schema: &SchemaRef, name: &str, resource: bool) -> Option<Type> {
@@ -97,7 +73,7 @@ pub(crate) fn unescape(spelled: &str) -> Option<std::borrow::Cow<'_, str>> {
         return Some(spelled.into());
     }
     let word = spelled.strip_prefix("__").and_then(|s| s.strip_suffix("__"));
-    if let Some(word) = word.filter(|w| RESERVED.contains(w)) {
+    if let Some(word) = word.filter(|w| RESERVED_WORDS.contains(w)) {
         return Some(word.to_owned().into());
     }
     const MARKS: [(&str, &str); 4] =
@@ -115,7 +91,7 @@ pub(crate) fn unescape(spelled: &str) -> Option<std::borrow::Cow<'_, str>> {
 
 /// How an expression spells a field name, or `None` when it cannot.
 pub fn escape(name: &str) -> Option<String> {
-    if RESERVED.contains(&name) {
+    if RESERVED_WORDS.contains(&name) {
         return Some(format!("__{name}__"));
     }
     let mut chars = name.chars();

@@ -39,6 +39,7 @@ use crate::field::ErrorList;
 use crate::name;
 use crate::resource::ResourceInfo;
 
+pub use admission::RESERVED_WORDS;
 pub use custom::counterpart;
 pub use custom_definition::{approval, schema_places, shown_rule};
 pub use meta::{validate_create as metadata_create, validate_update as metadata_update};

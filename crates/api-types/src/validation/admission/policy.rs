@@ -26,7 +26,8 @@ pub static MUTATING_ADMISSION_POLICY_BINDING: Validator =
     Validator { name: name::subdomain_rule, create: binding, update: |new, _| binding(new) };
 
 const SPEC: Path<'static> = Path::new("spec");
-const RESERVED: [&str; 19] = [
+/// Words of CEL that cannot name a variable, and that a field of such a name is escaped for.
+pub const RESERVED_WORDS: [&str; 21] = [
     "true",
     "false",
     "null",
@@ -46,6 +47,8 @@ const RESERVED: [&str; 19] = [
     "namespace",
     "return",
     "var",
+    "void",
+    "while",
 ];
 
 fn validating(object: &Value) -> ErrorList {
@@ -130,7 +133,7 @@ fn common(errors: &mut ErrorList, spec: &Value) {
 }
 
 fn is_identifier(name: &str) -> bool {
-    name::c_identifier(name).is_empty() && !RESERVED.contains(&name)
+    name::c_identifier(name).is_empty() && !RESERVED_WORDS.contains(&name)
 }
 
 fn param_kind(errors: &mut ErrorList, path: &Path<'_>, kind: &Value) {
