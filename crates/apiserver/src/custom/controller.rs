@@ -128,23 +128,28 @@ impl Follower for Definitions {
     }
 }
 
+/// After this long what failed is tried again.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Serves and writes until the server stops.
 pub async fn run(server: Arc<Server>) {
     let definitions = &server.definitions;
+    let mut failed = BTreeSet::new();
     loop {
         tokio::select! {
             () = definitions.changed.notified() => {}
+            // Others are served meanwhile.
+            () = tokio::time::sleep(RETRY), if !failed.is_empty() => {}
             () = server.shutdown.cancelled() => return,
         }
-        let changed = std::mem::take(&mut definitions.state.lock().changed);
+        let mut changed = std::mem::take(&mut definitions.state.lock().changed);
+        changed.append(&mut failed);
         serve(&server, &changed);
         definitions.served.store(true, Ordering::Release);
         for name in with_neighbours(definitions, changed) {
             if let Err(error) = settle(&server, &name).await {
                 tracing::warn!(name, %error, "writing the status of a definition; trying again");
-                definitions.state.lock().changed.insert(name);
-                definitions.changed.notify_one();
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                failed.insert(name);
             }
         }
     }
