@@ -3,7 +3,8 @@
 //! ```text
 //! init:  preflight → runtime → certs → kubeconfig → kubelet → control-plane → … → addons → node → dns
 //! join:  preflight → discovery → runtime → kubelet → node
-//! reset: pods → services → mounts → network → files
+//! upgrade node: runtime → kubelet
+//! reset: pods → services → mounts → network → cgroups → files
 //! ```
 //!
 //! Two rules hold everywhere: whatever waits says what it waits for and why it isn't so yet, and every failure carries

@@ -171,7 +171,10 @@ fn remove_cgroups(host: &Host) -> Result<()> {
 
 /// Removes a cgroup and those below it. A cgroup is removed by rmdir(2) alone; its files go with it.
 fn remove_cgroup(cgroup: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(cgroup) else { return Ok(()) };
+    let entries = match fs::read_dir(cgroup) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.attempt(|| format!("list the cgroup {}", cgroup.display()))?,
+    };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_cgroup(&entry.path())?;
